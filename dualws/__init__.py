@@ -1,0 +1,51 @@
+"""Websockets inside an ordinary WSGI Django project, on gevent or on Tornado.
+
+The public names load when they are first used, so ``import dualws`` imports neither
+Django nor a server library: what must be patched first can still be patched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dualws.decorators import websocket
+    from dualws.errors import DualwsError, SendTimeout, WebSocketClosed, WebSocketError
+    from dualws.pubsub import publish
+    from dualws.websocket import WebSocket
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "DualwsError": "dualws.errors",
+    "SendTimeout": "dualws.errors",
+    "WebSocket": "dualws.websocket",
+    "WebSocketClosed": "dualws.errors",
+    "WebSocketError": "dualws.errors",
+    "publish": "dualws.pubsub",
+    "websocket": "dualws.decorators",
+}
+
+__all__ = [
+    "DualwsError",
+    "SendTimeout",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketError",
+    "publish",
+    "websocket",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'dualws' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,311 @@
+"""The contract between dualws's core and a backend.
+
+Its law: *the core decides what happens, a backend only carries it out.* Whatever a
+user or a peer can notice (handshake, frames, limits, close codes, timeouts) is
+decided in the core, with the few primitives below, and so is the same on every
+backend. A backend knows nothing of websockets: it accepts connections, speaks HTTP
+and WSGI, hands over the bytes of a connection that left HTTP (``Upgrade``,
+``Transport``), and tells how code waits and starts (``Runtime``).
+
+Threads: ``ConnectionOwner``'s methods are called from the thread of the loop or hub,
+one at a time, and never from inside a call of ``Transport``. ``Transport``,
+``Waiter.wake``, ``Runtime`` and ``Timer.cancel`` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from dualws.connection import Connection
+
+#: Version of this contract. A backend states the version that it was written for in
+#: :attr:`Backend.contract_version`; the registry refuses any other.
+CONTRACT_VERSION = 1
+
+#: environ key: the :class:`dualws.websocket.WebSocket` of a valid upgrade request
+ENVIRON_WEBSOCKET = "wsgi.websocket"
+#: environ key, in every request: the :class:`Server`
+ENVIRON_SERVER = "wsgi.server"
+#: environ key of a bad upgrade request: the :class:`dualws.errors.HandshakeError`
+ENVIRON_HANDSHAKE_ERROR = "dualws.handshake_error"
+#: environ key, set by the backend in requests that ask for an upgrade: :class:`Upgrade`
+ENVIRON_UPGRADE = "dualws.upgrade"
+
+Environ: TypeAlias = dict[str, Any]
+StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
+WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """What a server needs to know. Sizes are in bytes, times in seconds.
+
+    :param bind: addresses to listen on, each ``HOST:PORT`` or ``[IPV6]:PORT``; port 0
+        takes a free one
+    :param max_message_size: largest message a peer may send, counted after
+        decompression; a larger one ends the connection with 1009
+    :param max_queued_messages: reading from a peer pauses while this many messages wait
+        for the handler
+    :param send_buffer_size: a blocking ``send`` waits while more than this waits for the
+        peer; an event or broadcast send that would pass it ends the connection
+    :param send_timeout: how long a blocking ``send`` waits before it ends the connection
+        with 1008
+    :param ping_interval: a ping is sent after this much silence; 0 switches pings off
+    :param ping_timeout: without any byte for this long after the ping: closed with 1011
+    :param close_timeout: how long the peer may take to answer a close frame, and to read
+        what is still queued for it
+    :param allowed_origins: origins allowed beside the request's own: ``scheme://host[:port]``,
+        ``scheme://*.domain``, or ``*``
+    :param threads: threads that serve HTTP requests (backends without greenlets)
+    :param max_blocking_handlers: blocking websocket handlers at a time (backends that
+        need a thread for each); when all are taken a handshake is refused with 503
+    :param spool_size: request bodies that must be held are kept in memory up to this,
+        on disk past it
+    :param max_header_size: largest request line and headers together
+    :param access_log: log a line for each request to the logger ``dualws.access``
+    """
+
+    bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    max_message_size: int = 1024 * 1024
+    max_queued_messages: int = 32
+    send_buffer_size: int = 1024 * 1024
+    send_timeout: float = 30.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    close_timeout: float = 5.0
+    allowed_origins: tuple[str, ...] = ()
+    threads: int = 16
+    max_blocking_handlers: int = 1000
+    spool_size: int = 1024 * 1024
+    max_header_size: int = 64 * 1024
+    access_log: bool = False
+
+
+class Lock(Protocol):
+    """A native mutex (never a greenlet one): held for microseconds, never while waiting."""
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+class Waiter(Protocol):
+    """Lets one thread or greenlet wait until another wakes it.
+
+    May be used again after :meth:`wait` returned True; the core makes sure that each
+    :meth:`wake` meets exactly one :meth:`wait` that returns True.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
+
+    def wake(self) -> None:
+        """Let the waiting code go on: from any thread, before or during the wait.
+
+        Called from the loop's own thread it may run the woken code before it returns.
+        """
+
+
+class Timer(Protocol):
+    """A call that is to happen later."""
+
+    def cancel(self) -> None:
+        """Drop the call if it has not begun."""
+
+
+class Runtime(Protocol):
+    """How code waits and starts in this concurrency model."""
+
+    def lock(self) -> Lock:
+        """A new native mutex."""
+
+    def waiter(self) -> Waiter:
+        """A new waiter."""
+
+    def spawn(self, function: Callable[..., object], *args: object) -> None:
+        """Run blocking code in a greenlet or daemon thread of its own."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
+        """Call *callback* in the loop's thread after *delay* seconds; it must not block."""
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine to its end on an asyncio loop, in the background."""
+
+
+class ConnectionOwner(Protocol):
+    """Who receives the bytes of an upgraded connection (``dualws.connection.Connection``)."""
+
+    def data_received(self, data: bytes) -> None:
+        """The peer sent *data*, never empty."""
+
+    def eof_received(self) -> None:
+        """The peer will send no more. The transport stays open for writing."""
+
+    def drained(self) -> None:
+        """What was written has left the buffer, after some of it had to wait there."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """The transport is closed. Called exactly once, as the last call."""
+
+
+class Transport(Protocol):
+    """The bytes of one connection that has left HTTP."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were written and that the operating system has not yet taken."""
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Send *data* after all that was written before; never blocks, never raises.
+
+        What cannot be sent at once is buffered. Calls from several threads are the
+        caller's to order. After the connection is lost the data is dropped.
+        """
+
+    def pause_reading(self) -> None:
+        """Ask for no more :meth:`ConnectionOwner.data_received`; one may still come."""
+
+    def resume_reading(self) -> None:
+        """Undo :meth:`pause_reading`."""
+
+    def close(self) -> None:
+        """Close as soon as the buffer has been sent; then ``connection_lost(None)``."""
+
+    def abort(self) -> None:
+        """Close at once and drop the buffer; then ``connection_lost(None)``."""
+
+
+class Upgrade(Protocol):
+    """One HTTP exchange that may leave HTTP: ``environ["dualws.upgrade"]``."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The server's runtime."""
+
+    def reserve(self) -> bool:
+        """Claim the place of a blocking handler for this thread or greenlet.
+
+        False when all are taken. The place is given back when the WSGI cycle and the
+        handler given to :meth:`after` are over.
+        """
+
+    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
+        """Send *head* (a whole 101 response) and leave HTTP.
+
+        From now on the connection's bytes go to *owner*, beginning with those that came
+        together with the request. Nothing may reach *owner* before this returns.
+        Called at most once, in the thread or greenlet of the WSGI call.
+
+        :raises ConnectionError: the client has gone
+        """
+
+    def after(self, handler: Callable[[], object]) -> None:
+        """Call *handler* once the WSGI cycle, ``close()`` included, is over.
+
+        In the same thread or greenlet and the same ``contextvars`` context.
+        """
+
+
+class Server(ABC):
+    """A server on one or more listening sockets: ``environ["wsgi.server"]``.
+
+    :param backend: the backend that made it
+    :param application: the WSGI application; the server wraps it in the websocket middleware
+    :param config: its configuration
+    :param sockets: bound and listening sockets; the server owns them from now on
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        application: WSGIApplication,
+        config: ServerConfig,
+        sockets: Sequence[socket.socket],
+    ) -> None:
+        from dualws.middleware import WebSocketMiddleware
+
+        self.backend = backend
+        self.application: WSGIApplication = WebSocketMiddleware(application, self)
+        self.config = config
+        self.sockets = tuple(sockets)
+        #: live websockets
+        self.connections: set[Connection] = set()
+
+    @property
+    @abstractmethod
+    def runtime(self) -> Runtime:
+        """How code waits and starts in this server."""
+
+    @abstractmethod
+    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+        """Serve until :meth:`stop`; blocks. Must be called in the main thread to use signals.
+
+        Calls ``self.opened()`` once it accepts connections, and ``self.closing()``, which
+        blocks until the live websockets have been told, before it returns.
+
+        :param stop_signals: signals that stop the server
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
+
+    def opened(self) -> None:
+        """Called by :meth:`run` when connections are accepted: start what the core keeps going."""
+        from dualws.keepalive import Keepalive
+
+        self._keepalive = Keepalive(self)
+
+    def closing(self) -> None:
+        """Called by :meth:`run` when no new connections are accepted: end the websockets."""
+        from dualws.keepalive import close_all
+
+        self._keepalive.stop()
+        close_all(self)
+
+
+class Backend(ABC):
+    """A concurrency model. A plugin's entry point in ``dualws.backends`` names a subclass."""
+
+    #: name of the entry point
+    name: ClassVar[str]
+    #: one line for ``dualws backends``
+    summary: ClassVar[str]
+    #: version of the contract it was written for: a literal, not ``CONTRACT_VERSION``
+    contract_version: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls) -> None:
+        """Prepare the process, before Django and every driver is imported.
+
+        Called by :mod:`dualws.bootstrap` exactly once in a serving process.
+
+        :raises PreparedTooLate: something that had to come later is already imported
+        """
+
+    @abstractmethod
+    def make_server(
+        self,
+        application: WSGIApplication,
+        config: ServerConfig,
+        sockets: Sequence[socket.socket],
+    ) -> Server:
+        """A server for *application* on listening *sockets*, not running yet."""
+
+    @classmethod
+    def versions(cls) -> str:
+        """The library it runs on and its version, for ``dualws backends``."""
+        return ""

@@ -1,0 +1,185 @@
+"""The part of a transport that is the same on every loop: a non-blocking socket and a buffer.
+
+Law: ``write`` sends at once from whatever thread calls it; only what the operating
+system does not take goes to the buffer, and only then the loop is asked to help. So
+an answer to a message costs one ``send`` and nothing else. A backend derives from
+:class:`SocketTransport` and tells how its loop watches a descriptor.
+"""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from dualws.contract import ConnectionOwner, Lock
+
+#: Most that is taken from one peer before the others get a turn.
+READ_SIZE = 64 * 1024
+#: Buffered data is sent in pieces of this size, so that the buffer is not copied whole.
+_WRITE_SIZE = 256 * 1024
+
+
+class SocketTransport(ABC):
+    """Implements :class:`dualws.contract.Transport` over a plain socket.
+
+    :param sock: connected non-blocking socket (a native one, never a patched one); the
+        transport owns it from now on
+    :param owner: receives what arrives
+    :param lock: a native mutex
+    :param early: bytes that came together with the request
+    """
+
+    def __init__(
+        self, sock: socket.socket, owner: ConnectionOwner, lock: Lock, early: bytes
+    ) -> None:
+        self._sock = sock
+        self._recv = sock.recv
+        self._send = sock.send
+        self._owner = owner
+        self._lock = lock
+        self._early = early
+        self._buffer = bytearray()
+        self._paused = False
+        self._closing = False
+        self._closed = False
+
+    # -- what a backend provides -------------------------------------------------
+
+    @abstractmethod
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        """Run *function* in the loop's thread, soon and never before this returns."""
+
+    @abstractmethod
+    def _watch_reading(self, on: bool) -> None:
+        """Call ``_on_readable`` whenever the socket is readable, or stop; in the loop's thread."""
+
+    @abstractmethod
+    def _watch_writing(self, on: bool) -> None:
+        """Call ``_on_writable`` whenever the socket is writable, or stop; in the loop's thread."""
+
+    # -- reading -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to read. Called once, in any thread, when the owner is ready."""
+        self._call_soon(self._started)
+
+    def _started(self) -> None:
+        if self._closed:
+            return
+        if self._early:
+            early, self._early = self._early, b""
+            self._owner.data_received(early)
+        if not (self._paused or self._closed):
+            self._watch_reading(True)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if data:
+            self._owner.data_received(data)
+        else:
+            self._watch_reading(False)
+            self._paused = True
+            self._owner.eof_received()
+
+    def pause_reading(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._call_soon(self._update_reading)
+
+    def resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._call_soon(self._update_reading)
+
+    def _update_reading(self) -> None:
+        if not self._closed:
+            self._watch_reading(not self._paused)
+
+    # -- writing -----------------------------------------------------------------
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    def write(self, data: bytes | bytearray) -> None:
+        with self._lock:
+            if self._closed or self._closing:
+                return
+            if self._buffer:
+                self._buffer += data
+                return
+            try:
+                sent = self._send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                lost = error
+                self._call_soon(lambda: self._lost(lost))
+                return
+            if sent == len(data):
+                return
+            self._buffer += memoryview(data)[sent:]
+        self._call_soon(self._start_writing)
+
+    def _start_writing(self) -> None:
+        if self._buffer and not self._closed:
+            self._watch_writing(True)
+
+    def _on_writable(self) -> None:
+        with self._lock:
+            try:
+                with memoryview(self._buffer) as view:
+                    sent = self._send(view[:_WRITE_SIZE])
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                failure: OSError | None = error
+            else:
+                failure = None
+                del self._buffer[:sent]
+            empty = not self._buffer
+        if failure is not None:
+            self._lost(failure)
+        elif empty:
+            self._watch_writing(False)
+            if self._closing:
+                self._lost(None)
+            else:
+                self._owner.drained()
+
+    # -- the end -----------------------------------------------------------------
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closing or self._closed:
+                return
+            self._closing = True
+            waiting = bool(self._buffer)
+        if not waiting:
+            self._call_soon(lambda: self._lost(None))
+
+    def abort(self) -> None:
+        self._call_soon(lambda: self._lost(None))
+
+    def _lost(self, error: OSError | None) -> None:
+        """Close the socket and tell the owner; in the loop's thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._buffer.clear()
+        self._watch_reading(False)
+        self._watch_writing(False)
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the peer has gone already
+        self._sock.close()
+        self._owner.connection_lost(error)

@@ -161,7 +161,7 @@ class ConnectionOwner(Protocol):
 
 
 class Transport(Protocol):
-    """The bytes of one connection that has left HTTP."""
+    """The bytes of one connection that has left HTTP. Begins paused."""
 
     @property
     def buffered(self) -> int:
@@ -181,7 +181,10 @@ class Transport(Protocol):
         """Undo :meth:`pause_reading`."""
 
     def close(self) -> None:
-        """Close as soon as the buffer has been sent; then ``connection_lost(None)``."""
+        """Send the buffer and FIN, then close when the peer does; then ``connection_lost(None)``.
+
+        What the peer still sends is dropped. The owner sets the time limit: ``abort``.
+        """
 
     def abort(self) -> None:
         """Close at once and drop the buffer; then ``connection_lost(None)``."""
@@ -204,8 +207,9 @@ class Upgrade(Protocol):
     def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
         """Send *head* (a whole 101 response) and leave HTTP.
 
-        From now on the connection's bytes go to *owner*, beginning with those that came
-        together with the request. Nothing may reach *owner* before this returns.
+        From now on the connection's bytes belong to *owner*, beginning with those that came
+        together with the request. The transport begins paused: the first
+        :meth:`Transport.resume_reading` lets them flow.
         Called at most once, in the thread or greenlet of the WSGI call.
 
         :raises ConnectionError: the client has gone

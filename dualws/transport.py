@@ -40,8 +40,10 @@ class SocketTransport(ABC):
         self._lock = lock
         self._early = early
         self._buffer = bytearray()
-        self._paused = False
+        self._paused = True
+        self._eof = False
         self._closing = False
+        self._discarding = False
         self._closed = False
 
     # -- what a backend provides -------------------------------------------------
@@ -60,34 +62,6 @@ class SocketTransport(ABC):
 
     # -- reading -----------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to read. Called once, in any thread, when the owner is ready."""
-        self._call_soon(self._started)
-
-    def _started(self) -> None:
-        if self._closed:
-            return
-        if self._early:
-            early, self._early = self._early, b""
-            self._owner.data_received(early)
-        if not (self._paused or self._closed):
-            self._watch_reading(True)
-
-    def _on_readable(self) -> None:
-        try:
-            data = self._recv(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._lost(error)
-            return
-        if data:
-            self._owner.data_received(data)
-        else:
-            self._watch_reading(False)
-            self._paused = True
-            self._owner.eof_received()
-
     def pause_reading(self) -> None:
         if not self._paused:
             self._paused = True
@@ -99,8 +73,30 @@ class SocketTransport(ABC):
             self._call_soon(self._update_reading)
 
     def _update_reading(self) -> None:
-        if not self._closed:
-            self._watch_reading(not self._paused)
+        if self._closed:
+            return
+        if self._early and not self._paused:
+            early, self._early = self._early, b""
+            self._owner.data_received(early)
+        self._watch_reading(self._discarding or not (self._paused or self._eof or self._closed))
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(None if self._discarding else error)
+            return
+        if data:
+            if not self._discarding:
+                self._owner.data_received(data)
+        elif self._discarding:
+            self._lost(None)
+        else:
+            self._eof = True
+            self._watch_reading(False)
+            self._owner.eof_received()
 
     # -- writing -----------------------------------------------------------------
 
@@ -150,7 +146,7 @@ class SocketTransport(ABC):
         elif empty:
             self._watch_writing(False)
             if self._closing:
-                self._lost(None)
+                self._shutdown()
             else:
                 self._owner.drained()
 
@@ -163,7 +159,23 @@ class SocketTransport(ABC):
             self._closing = True
             waiting = bool(self._buffer)
         if not waiting:
-            self._call_soon(lambda: self._lost(None))
+            self._call_soon(self._shutdown)
+
+    def _shutdown(self) -> None:
+        """Send FIN, then wait for the peer's: a socket that is closed with bytes unread sends
+        RST, which takes our close frame away from the peer (RFC 6455 section 7.1.1)."""
+        if self._closed:
+            return
+        if self._eof:
+            self._lost(None)
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lost(None)
+            return
+        self._discarding = True
+        self._watch_reading(True)
 
     def abort(self) -> None:
         self._call_soon(lambda: self._lost(None))
@@ -177,9 +189,5 @@ class SocketTransport(ABC):
             self._buffer.clear()
         self._watch_reading(False)
         self._watch_writing(False)
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the peer has gone already
         self._sock.close()
         self._owner.connection_lost(error)

@@ -246,6 +246,8 @@ class Server(ABC):
         self.sockets = tuple(sockets)
         #: live websockets
         self.connections: set[Connection] = set()
+        #: called once when the last websocket has gone
+        self.on_empty: Callable[[], object] | None = None
 
     @property
     @abstractmethod
@@ -266,10 +268,19 @@ class Server(ABC):
     def stop(self) -> None:
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
 
+    def forget(self, connection: Connection) -> None:
+        """A websocket's connection is lost: count it no more."""
+        self.connections.discard(connection)
+        if self.on_empty is not None and not self.connections:
+            on_empty, self.on_empty = self.on_empty, None
+            on_empty()
+
     def opened(self) -> None:
         """Called by :meth:`run` when connections are accepted: start what the core keeps going."""
+        from dualws import pubsub
         from dualws.keepalive import Keepalive
 
+        pubsub.use_lock(self.runtime.lock())
         self._keepalive = Keepalive(self)
 
     def closing(self) -> None:

@@ -1,0 +1,458 @@
+"""One websocket's whole state: inbox, limits, keepalive, close handshake.
+
+Law: one native mutex guards everything here; it is held for microseconds and never while
+code of others runs, so a callback is only ever called after it has been released.
+The end of what the peer sends (its close frame, an error of its, or the connection's loss)
+waits in line behind the messages that came before it: they are delivered, and may be
+answered, before the close is. A handler that does not come for them within
+:data:`GRACE` seconds does not hold the close up any longer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from dualws.contract import Runtime, ServerConfig, Timer, Transport, Waiter
+from dualws.errors import MessageTooBig, SendTimeout, WebSocketClosed
+from dualws.protocol import frames
+from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
+
+if TYPE_CHECKING:
+    from dualws.contract import Server
+
+logger = logging.getLogger("dualws.connection")
+
+#: Seconds that the peer's end waits for a handler that is busy elsewhere.
+GRACE = 1.0
+#: Events parsed before the handler gets its turn.
+_PARSE_LIMIT = 256
+#: Pongs are not piled up for a peer that sends pings and reads nothing.
+_PONG_LIMIT = 64 * 1024
+
+
+class Sentinel:
+    """What :meth:`Connection.take` says when there is no message."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+#: There is no message yet; the callback that was given will be called.
+WAIT: Final = Sentinel("WAIT")
+#: There will be no message any more.
+ENDED: Final = Sentinel("ENDED")
+
+
+class Connection:
+    """The core's side of one websocket: ``dualws.contract.ConnectionOwner``.
+
+    :param server: the server that it belongs to, and is counted in
+    :param stream: parses what arrives
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_abort_timer",
+        "_alive",
+        "_close_sent",
+        "_end",
+        "_grace_timer",
+        "_inbox",
+        "_inbox_bytes",
+        "_lock",
+        "_lost",
+        "_paused",
+        "_ready",
+        "_reply",
+        "_senders",
+        "_silent_ticks",
+        "_stream",
+        "_transport",
+        "_waiter",
+        "_write",
+        "close_code",
+        "close_reason",
+        "on_lost",
+        "on_pong",
+        "runtime",
+        "server",
+        "topics",
+    )
+
+    def __init__(self, server: Server, stream: Stream) -> None:
+        self.server = server
+        self.runtime: Runtime = server.runtime
+        self._stream = stream
+        self._lock = self.runtime.lock()
+        self._transport: Transport
+        self._inbox: deque[str | bytes] = deque()
+        self._inbox_bytes = 0
+        self._paused = False
+        #: to be called once, without the lock, when there is something to take
+        self._ready: Callable[[], object] | None = None
+        self._waiter: Waiter | None = None
+        self._senders: list[Waiter] | None = None
+        #: whether the peer's side, or ours, has ended: nothing more goes to the inbox
+        self._end = False
+        #: the close frame that answers the peer's end, when it is its turn
+        self._reply: bytes | None = None
+        self._close_sent = False
+        self._lost = False
+        self._alive = True
+        self._silent_ticks = 0
+        self._grace_timer: Timer | None = None
+        self._abort_timer: Timer | None = None
+        #: code and reason of the end (RFC 6455 section 7.1.5); None while open
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.on_pong: Callable[[bytes], object] | None = None
+        self.on_lost: Callable[[], object] | None = None
+        #: topics of ``dualws.pubsub`` that it is subscribed to
+        self.topics: set[str] | None = None
+
+    @property
+    def config(self) -> ServerConfig:
+        return self.server.config
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._close_sent or self._lost
+
+    def open(self, transport: Transport) -> None:
+        """Begin: the 101 response is on its way."""
+        self._transport = transport
+        self._write = transport.write
+        self.server.connections.add(self)
+        transport.resume_reading()
+
+    # -- from the transport --------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        with self._lock:
+            self._alive = True
+            ready = self._receive(data)
+        if ready is not None:
+            ready()
+
+    def eof_received(self) -> None:
+        with self._lock:
+            ready = self._ended(1006, "the peer closed the connection without a close frame", None)
+        if ready is not None:
+            ready()
+
+    def drained(self) -> None:
+        self._wake_senders()
+
+    def connection_lost(self, error: OSError | None) -> None:
+        with self._lock:
+            self._lost = True
+            ready = self._ended(1006, str(error) if error else "the connection was lost", None)
+            if ready is None:
+                ready, self._ready = self._ready, None
+            timers = self._grace_timer, self._abort_timer
+            self._grace_timer = self._abort_timer = None
+        for timer in timers:
+            if timer is not None:
+                timer.cancel()
+        self.server.forget(self)
+        if self.topics:
+            from dualws.pubsub import unsubscribe_all
+
+            unsubscribe_all(self)
+        self._wake_senders()
+        if self.on_lost is not None:
+            self.on_lost()
+        if ready is not None:
+            ready()
+
+    def _receive(self, data: bytes) -> Callable[[], object] | None:
+        """Parse and sort; with the lock held. Returns what must be called without it."""
+        stream = self._stream
+        inbox = self._inbox
+        ready = None
+        for event in stream.feed(data, _PARSE_LIMIT):
+            kind = type(event)
+            if kind is str or kind is bytes:
+                if not self._end:
+                    inbox.append(event)  # type: ignore[arg-type]
+                    self._inbox_bytes += len(event)
+            else:
+                ready = self._act(event) or ready
+        if inbox and self._ready is not None:
+            ready, self._ready = self._ready, None
+        if stream.pending and self._end:
+            # Only the peer's close frame matters now.
+            return self._receive(b"") or ready
+        if not self._end and (
+            stream.pending
+            or len(inbox) >= self.config.max_queued_messages
+            or self._inbox_bytes > self.config.max_message_size
+        ):
+            self._paused = True
+            self._transport.pause_reading()
+        return ready
+
+    def _act(self, event: Event) -> Callable[[], object] | None:
+        if type(event) is Ping:
+            if not self._close_sent and self._transport.buffered <= _PONG_LIMIT:
+                self._write(frames.build(frames.PONG, event.data))
+        elif type(event) is Pong:
+            if self.on_pong is not None:
+                return lambda data=event.data, call=self.on_pong: call(data)  # type: ignore[misc]
+        elif type(event) is Close:
+            if self._close_sent:  # it is the answer to ours: the handshake is complete
+                self._transport.close()
+            code, reason = event
+            reply = frames.close(None if code == 1005 else code, reason)
+            return self._ended(code, reason, reply)
+        elif type(event) is Failure:
+            code, reason = event
+            return self._ended(code, reason, frames.close(code, reason))
+        return None
+
+    def _ended(self, code: int, reason: str, reply: bytes | None) -> Callable[[], object] | None:
+        """Put the peer's end in line; with the lock held."""
+        if self._end:
+            return None
+        self._end = True
+        self.close_code = code
+        self.close_reason = reason
+        self._reply = reply
+        ready, self._ready = self._ready, None
+        if ready is not None and not self._inbox:
+            self._answer_end()
+        elif not self._lost:
+            self._grace_timer = self.runtime.call_later(GRACE, self._grace_over)
+        return ready
+
+    def _answer_end(self) -> None:
+        """Answer the peer's end and close the connection; with the lock held."""
+        if self._close_sent or self._lost:
+            return
+        self._close_sent = True
+        if self._reply is not None:
+            self._write(self._reply)
+        self._transport.close()
+        self._start_abort_timer()
+
+    def _grace_over(self) -> None:
+        with self._lock:
+            self._answer_end()
+
+    # -- for the handler -----------------------------------------------------------
+
+    def take(self, ready: Callable[[], object]) -> str | bytes | Sentinel:
+        """The next message, without waiting.
+
+        :param ready: called once, from any thread, when there is something to take after
+            this returned :data:`WAIT`
+        :return: a message, :data:`WAIT`, or :data:`ENDED`
+        :raises RuntimeError: other code waits for the next message already
+        """
+        with self._lock:
+            if self._inbox:
+                return self._pop()
+            if self._end:
+                self._answer_end()
+                return ENDED
+            if self._ready is not None:
+                raise RuntimeError(
+                    "receive() is called while other code waits in receive() on the same "
+                    "websocket: let one thread or greenlet receive, and hand the messages on"
+                )
+            self._ready = ready
+            return WAIT
+
+    def _pop(self) -> str | bytes:
+        message = self._inbox.popleft()
+        self._inbox_bytes -= len(message)
+        if self._paused and len(self._inbox) <= self.config.max_queued_messages // 2:
+            self._paused = False
+            if self._stream.pending:
+                self._receive(b"")  # nobody waits: this code has the message
+            if not self._paused:
+                self._transport.resume_reading()
+        return message
+
+    def cancel_take(self) -> bool:
+        """Take back a :data:`WAIT`; False when *ready* has been, or is being, called."""
+        with self._lock:
+            if self._ready is None:
+                return False
+            self._ready = None
+            return True
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """Wait for the next message, in a thread or greenlet that may block.
+
+        :param timeout: seconds; None waits as long as it takes
+        :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
+        :raises TimeoutError: nothing came in time
+        """
+        waiter = self._waiter
+        if waiter is None:
+            waiter = self._waiter = self.runtime.waiter()
+        while True:
+            message = self.take(waiter.wake)
+            if message is WAIT:
+                try:
+                    woken = waiter.wait(timeout)
+                except BaseException:  # killed while it waited
+                    self._waiter = None
+                    self.cancel_take()
+                    raise
+                if not woken:
+                    if self.cancel_take():
+                        raise TimeoutError(f"no message within {timeout} s")
+                    waiter.wait()
+            elif message is ENDED:
+                return None
+            else:
+                return message  # type: ignore[return-value]
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; waits while more than the send buffer waits for the peer.
+
+        :raises WebSocketClosed: it is closed
+        :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                raise self.closed_error()
+            self._write(frame)
+            if self._transport.buffered <= self.config.send_buffer_size:
+                return
+        self._wait_for_peer()
+
+    def send_nowait(self, frame: bytes) -> bool:
+        """Send a frame, or end the connection (1008) if its peer reads too slowly for it.
+
+        :return: whether it was sent
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                return False
+            if self._transport.buffered <= self.config.send_buffer_size:
+                self._write(frame)
+                return True
+        self._too_slow("its buffer is full")
+        return False
+
+    def _wait_for_peer(self) -> None:
+        waiter = self.runtime.waiter()
+        limit = self.config.send_buffer_size
+        while True:
+            with self._lock:
+                before = self._transport.buffered
+                if before <= limit or self._lost:
+                    return
+                if self._senders is None:
+                    self._senders = []
+                self._senders.append(waiter)
+            if waiter.wait(self.config.send_timeout):
+                continue
+            with self._lock:
+                waiting = self._senders is not None and waiter in self._senders
+                if waiting and self._senders is not None:
+                    self._senders.remove(waiter)
+                stuck = self._transport.buffered >= before
+            if not waiting:
+                waiter.wait()
+            elif stuck:
+                self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
+                raise SendTimeout(1008, "the peer reads too slowly")
+
+    def _wake_senders(self) -> None:
+        with self._lock:
+            senders, self._senders = self._senders, None
+        for waiter in senders or ():
+            waiter.wake()
+
+    def _too_slow(self, why: str) -> None:
+        logger.warning(
+            "closing a websocket with 1008: the peer reads too slowly (%s, %d bytes wait)",
+            why,
+            self._transport.buffered,
+        )
+        self.close(1008, "the peer reads too slowly")
+
+    def closed_error(self) -> WebSocketClosed:
+        """The exception that tells why nothing can be sent."""
+        code = 1006 if self.close_code is None else self.close_code
+        kind = MessageTooBig if code == 1009 else WebSocketClosed
+        return kind(code, self.close_reason)
+
+    # -- closing -------------------------------------------------------------------
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Start the close handshake (RFC 6455 section 7.1.2), or answer the peer's.
+
+        Returns at once. Messages that wait in the inbox are dropped. The connection is
+        aborted when the peer does not answer within ``close_timeout``.
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                return
+            ready, self._ready = self._ready, None
+            self._inbox.clear()
+            self._inbox_bytes = 0
+            if self._end:
+                self._answer_end()
+            else:
+                self._end = True
+                self.close_code = code
+                self.close_reason = reason
+                self._close_sent = True
+                self._write(frames.close(code, reason))
+                self._start_abort_timer()
+                if self._paused:
+                    self._paused = False
+                    if self._stream.pending:
+                        self._receive(b"")
+                    self._transport.resume_reading()
+        if ready is not None:
+            ready()
+
+    def _start_abort_timer(self) -> None:
+        self._abort_timer = self.runtime.call_later(self.config.close_timeout, self.abort)
+
+    def abort(self) -> None:
+        """Close the connection at once, without a close frame."""
+        self._transport.abort()
+
+    # -- keepalive -----------------------------------------------------------------
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a ping (RFC 6455 section 5.5.2).
+
+        :raises WebSocketClosed: it is closed
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                raise self.closed_error()
+            self._write(frames.build(frames.PING, data))
+
+    def tick(self, ping_after: int, dead_after: int) -> None:
+        """Called by the server's one keepalive timer, in the loop's thread.
+
+        :param ping_after: ticks of silence after which a ping is sent
+        :param dead_after: ticks of silence after which the connection is given up
+        """
+        if self._alive or self._paused:
+            self._alive = False
+            self._silent_ticks = 0
+            return
+        self._silent_ticks += 1
+        if self._silent_ticks == ping_after:
+            with self._lock:
+                if not self.closed:
+                    self._write(frames.build(frames.PING, b""))
+        elif self._silent_ticks == dead_after:
+            self.close(1011, "keepalive: nothing came from the peer")

@@ -1,0 +1,123 @@
+"""``@websocket``: an ordinary Django view that answers with a websocket.
+
+Law: the view function is called twice over. While Django handles the request, the wrapper
+only judges it and answers 101 (or 400, 403, 426); after the whole stack has unwound, and
+its headers are out, the function itself runs with the open websocket.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, overload
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
+from dualws.database import release_connections
+from dualws.errors import HandshakeError, WebSocketClosed
+from dualws.middleware import ENVIRON_HANDLER, ENVIRON_SUBPROTOCOL
+from dualws.protocol.handshake import not_attempted
+from dualws.websocket import WebSocket
+
+logger = logging.getLogger("dualws.handler")
+
+Handler: TypeAlias = Callable[..., object]
+View: TypeAlias = Callable[..., HttpResponseBase]
+
+
+@overload
+def websocket(view: Handler, /) -> View: ...
+
+
+@overload
+def websocket(*, subprotocols: Sequence[str] = ()) -> Callable[[Handler], View]: ...
+
+
+def websocket(
+    view: Handler | None = None, /, *, subprotocols: Sequence[str] = ()
+) -> View | Callable[[Handler], View]:
+    """Make a websocket view of ``def view(request, ws, **kwargs)``.
+
+    The function runs after the handshake, outside Django's middleware: no transaction and
+    no ``request_finished`` waits for it. When it returns the websocket is closed with
+    1000, when it raises with 1011 and the exception is logged. Ordinary decorators
+    (``login_required`` …) go above it; what they answer refuses the handshake.
+
+    A request without an upgrade is answered with 426, a bad handshake with 400 (426 for a
+    version that is not spoken), a page whose origin is not allowed with 403.
+
+    :param subprotocols: those the view speaks; the client's first choice among them is
+        agreed upon. A client that offers none of them is accepted without one
+        (RFC 6455 section 4.2.2).
+    :raises TypeError: the view is not a function of ``(request, ws, …)``
+    """
+    if view is None:
+        return functools.partial(_decorate, subprotocols=tuple(subprotocols))
+    return _decorate(view, subprotocols=())
+
+
+def _decorate(view: Handler, *, subprotocols: tuple[str, ...]) -> View:
+    if not callable(view):
+        raise TypeError(
+            f"websocket() decorates a function of (request, ws, …), not {view!r}; "
+            "name subprotocols as websocket(subprotocols=[…])"
+        )
+    if inspect.iscoroutinefunction(view):
+        raise TypeError(
+            f"{view.__qualname__} is a coroutine function: websocket views are ordinary "
+            "functions, 'def' instead of 'async def'"
+        )
+
+    @functools.wraps(view)
+    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            ws = _websocket_of(request)
+        except HandshakeError as error:
+            return _refusal(error)
+        ws.request = request
+        request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
+        request.META[ENVIRON_HANDLER] = functools.partial(_run, view, request, ws, args, kwargs)
+        return HttpResponse(status=101)
+
+    return respond
+
+
+def _websocket_of(request: HttpRequest) -> WebSocket:
+    error: HandshakeError | None = request.META.get(ENVIRON_HANDSHAKE_ERROR)
+    if error is not None:
+        raise error
+    ws: WebSocket | None = request.META.get(ENVIRON_WEBSOCKET)
+    if ws is None:
+        raise not_attempted()
+    ws.check_origin(request.scheme, request.get_host())
+    return ws
+
+
+def _refusal(error: HandshakeError) -> HttpResponse:
+    response = HttpResponse(
+        f"{error.reason}\n", status=error.status, content_type="text/plain; charset=utf-8"
+    )
+    for name, value in error.headers:
+        response[name] = value
+    return response
+
+
+def _run(
+    view: Handler, request: HttpRequest, ws: WebSocket, args: tuple[Any, ...], kwargs: Any
+) -> None:
+    """Run the handler to its end, whatever that is."""
+    try:
+        view(request, ws, *args, **kwargs)
+    except WebSocketClosed as closed:
+        logger.debug("%s: %s", ws.path, closed)
+    except Exception:
+        logger.exception(
+            "websocket handler failed: %s", ws.path, extra={"request": request, "status_code": 500}
+        )
+        ws.close(1011, "the handler failed")
+    finally:
+        ws.close()
+        release_connections()

@@ -1,0 +1,204 @@
+"""The outermost WSGI middleware: environ in, a 101 or an ordinary response out.
+
+Law: every request reaches the application. It may answer an upgrade request with an
+ordinary response, which is then an ordinary answer; or accept the websocket, at once
+(code that loops over ``environ["wsgi.websocket"]``) or by a 101 response (``@websocket``
+views), whose handler runs after the application's whole stack has unwound. After an accept
+no byte of HTTP is written, whatever the application does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from dualws.contract import (
+    ENVIRON_HANDSHAKE_ERROR,
+    ENVIRON_UPGRADE,
+    ENVIRON_WEBSOCKET,
+    Environ,
+    StartResponse,
+    WSGIApplication,
+)
+from dualws.errors import HandshakeError, WebSocketClosed
+from dualws.protocol.handshake import examine, is_attempted
+from dualws.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from dualws.contract import Server
+
+logger = logging.getLogger("dualws.handler")
+
+#: environ key by which a 101 response says what is to run: ``handler()``
+ENVIRON_HANDLER = "dualws.handler"
+#: environ key: the subprotocol that the 101 response chose
+ENVIRON_SUBPROTOCOL = "dualws.subprotocol"
+
+Headers = list[tuple[str, str]]
+
+
+class _Response:
+    """What the application said through ``start_response``, held back."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.headers: Headers = []
+        self.exc_info: Any = None
+        self.written: list[bytes] = []
+
+    def start(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        if self.status and exc_info is None:
+            raise AssertionError("start_response was called a second time without exc_info")
+        self.status, self.headers, self.exc_info = status, headers, exc_info
+        return self.written.append
+
+
+class _Body:
+    """The rest of an ordinary response, with the application's ``close``."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], object]) -> None:
+        self._chunks = chunks
+        self.close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+
+class WebSocketMiddleware:
+    """Gives upgrade requests their ``wsgi.websocket``.
+
+    :param application: the WSGI application
+    :param server: the server that runs it
+    """
+
+    def __init__(self, application: WSGIApplication, server: Server) -> None:
+        self.application = application
+        self._server = server
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not is_attempted(environ):
+            return self.application(environ, start_response)
+        try:
+            handshake = examine(environ)
+            if ENVIRON_UPGRADE not in environ:
+                raise HandshakeError("a request with a body cannot become a websocket")
+        except HandshakeError as error:
+            environ[ENVIRON_HANDSHAKE_ERROR] = error
+            return self.application(environ, start_response)
+        websocket = WebSocket(environ, handshake, self._server)
+        environ[ENVIRON_WEBSOCKET] = websocket
+        return self._run(websocket, environ, start_response)
+
+    def _run(
+        self, websocket: WebSocket, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        response = _Response()
+        result: Iterable[bytes] = ()
+        try:
+            result = self.application(environ, response.start)
+            # A generator runs its code only now, so it may accept only now.
+            chunks = iter(result)
+            first = next(chunks, b"")
+        except Exception as error:
+            _close(result)
+            if websocket.accepted:
+                _failed(websocket, error)
+                return ()
+            if websocket.refusal is not None:
+                return _refuse(websocket.refusal, start_response)
+            raise
+        except BaseException:
+            _close(result)
+            raise
+        if websocket.accepted:
+            return self._accepted_inside(websocket, response, result)
+        if websocket.refusal is not None:
+            _close(result)
+            return _refuse(websocket.refusal, start_response)
+        if response.status.startswith("101"):
+            _close(result)
+            return _accept(websocket, environ, response, start_response)
+        write = start_response(response.status, response.headers, response.exc_info)
+        response.exc_info = None
+        for data in response.written:
+            write(data)
+        return _Body(chain((first,), chunks), lambda: _close(result))
+
+    @staticmethod
+    def _accepted_inside(
+        websocket: WebSocket, response: _Response, result: Iterable[bytes]
+    ) -> Iterable[bytes]:
+        """The application accepted and is done: what it answers goes nowhere."""
+        try:
+            for _ in result:
+                pass
+        except Exception as error:
+            _failed(websocket, error)
+        finally:
+            _close(result)
+        # Django turned an exception of the view into this response, and logged it.
+        if response.status.startswith("5"):
+            websocket.close(1011, "the handler failed")
+        else:
+            websocket.close()
+        return ()
+
+
+def _accept(
+    websocket: WebSocket, environ: Environ, response: _Response, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Send the application's 101 response and leave its handler to the backend."""
+    handler = environ.get(ENVIRON_HANDLER)
+    if handler is None:
+        raise RuntimeError(
+            "the application answered 101 without a websocket handler: "
+            "use dualws.websocket, or accept environ['wsgi.websocket']"
+        )
+    try:
+        websocket.reserve()
+        websocket.switch(environ.get(ENVIRON_SUBPROTOCOL), response.headers)
+    except HandshakeError as error:
+        return _refuse(error, start_response)
+    except WebSocketClosed:
+        logger.debug("the client left before its websocket was accepted: %s", websocket.path)
+        return ()
+    environ[ENVIRON_UPGRADE].after(handler)
+    return ()
+
+
+def _refuse(error: HandshakeError, start_response: StartResponse) -> Iterable[bytes]:
+    body = f"{error.reason}\n".encode()
+    start_response(
+        f"{error.status} {_PHRASES[error.status]}",
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            *error.headers,
+        ],
+    )
+    return (body,)
+
+
+_PHRASES = {
+    400: "Bad Request",
+    403: "Forbidden",
+    426: "Upgrade Required",
+    503: "Service Unavailable",
+}
+
+
+def _failed(websocket: WebSocket, error: Exception) -> None:
+    if isinstance(error, WebSocketClosed):
+        return
+    logger.error("websocket handler failed: %s", websocket.path, exc_info=error)
+    websocket.close(1011, "the handler failed")
+
+
+def _close(result: Iterable[bytes]) -> None:
+    close = getattr(result, "close", None)
+    if close is not None:
+        close()

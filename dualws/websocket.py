@@ -1,0 +1,285 @@
+"""The blocking face of a connection: ``environ["wsgi.websocket"]`` and ``ws`` in a view.
+
+Law: it decides nothing. It translates between what handlers say and the
+:class:`~dualws.connection.Connection`, and it accepts once, whoever comes first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from dualws.connection import Connection
+from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
+from dualws.errors import HandshakeError, WebSocketClosed
+from dualws.origin import check_origin
+from dualws.protocol import frames
+from dualws.protocol.handshake import Handshake
+from dualws.protocol.stream import Stream
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+class WebSocket:
+    """One websocket, from the handshake to its end.
+
+    Not accepted at first: until :meth:`accept`, or the first :meth:`receive` or
+    :meth:`send`, the request can still be answered like any other.
+
+    :param environ: the upgrade request
+    :param handshake: the request's handshake, found valid
+    :param server: the server it came to
+    """
+
+    #: The Django request; set before a ``@websocket`` view's handler runs.
+    request: HttpRequest
+
+    def __init__(self, environ: Environ, handshake: Handshake, server: Server) -> None:
+        self.environ = environ
+        self.handshake = handshake
+        self.server = server
+        #: the subprotocol agreed upon (RFC 6455 section 1.9), None without one
+        self.subprotocol: str | None = None
+        #: why :meth:`accept` was refused: the middleware answers the request with it
+        self.refusal: HandshakeError | None = None
+        self._upgrade: Upgrade = environ[ENVIRON_UPGRADE]
+        # Not a native mutex: switch() may wait for the loop while it is held.
+        self._accept_lock = threading.RLock()
+        self._connection: Connection | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open" if self.accepted else "not accepted"
+        return f"<WebSocket {self.path} {state}>"
+
+    # -- the handshake -------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """Path of the request."""
+        path: str = self.environ["PATH_INFO"]
+        return path
+
+    @property
+    def origin(self) -> str | None:
+        """The page's origin; None when the client is not a browser."""
+        return self.handshake.origin
+
+    @property
+    def version(self) -> int:
+        """Protocol version: 13, 8 or 7."""
+        return self.handshake.version
+
+    @property
+    def protocol(self) -> str | None:
+        """:attr:`subprotocol` by the name that it has in gevent-websocket."""
+        return self.subprotocol
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the 101 response has been sent."""
+        return self._connection is not None
+
+    def choose_subprotocol(self, supported: Iterable[str]) -> str | None:
+        """The first of the client's subprotocols that is also in *supported*, or None."""
+        known = frozenset(supported)
+        return next((name for name in self.handshake.subprotocols if name in known), None)
+
+    def check_origin(self, scheme: str | None = None, host: str | None = None) -> None:
+        """Apply the Origin rule.
+
+        :param scheme: scheme the request came with; default: as the server saw it
+        :param host: host it came to; default: its Host header
+        :raises HandshakeError: 403
+        """
+        check_origin(
+            self.origin,
+            scheme or self.environ["wsgi.url_scheme"],
+            host or self.environ["HTTP_HOST"],
+            self.server.config.allowed_origins,
+        )
+
+    def accept(
+        self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answer the handshake with 101. Does nothing when that has happened.
+
+        :param subprotocol: one of those the client offers
+        :param headers: further headers of the response
+        :raises ValueError: the client does not offer *subprotocol*
+        :raises HandshakeError: the page's origin is not allowed (403), or no thread is
+            free for one more handler (503); the request is answered with that
+        :raises WebSocketClosed: the client has gone
+        """
+        if self._connection is not None:
+            return
+        with self._accept_lock:
+            if self._connection is not None:
+                return
+            try:
+                self.check_origin()
+                self.reserve()
+            except HandshakeError as error:
+                self.refusal = error
+                raise
+            self.switch(subprotocol, headers)
+
+    def reserve(self) -> None:
+        """Claim what a blocking handler needs.
+
+        :raises HandshakeError: 503, nothing is free
+        """
+        if not self._upgrade.reserve():
+            raise HandshakeError(
+                "all threads for websocket handlers are taken "
+                f"(max_blocking_handlers={self.server.config.max_blocking_handlers})",
+                status=503,
+                headers=(("Retry-After", "5"),),
+            )
+
+    def switch(self, subprotocol: str | None, headers: Iterable[tuple[str, str]]) -> None:
+        """Send the 101 and leave HTTP, without the checks of :meth:`accept`.
+
+        :raises ValueError: the client does not offer *subprotocol*
+        :raises WebSocketClosed: the client has gone
+        """
+        if subprotocol is not None and subprotocol not in self.handshake.subprotocols:
+            raise ValueError(
+                f"the client does not offer the subprotocol {subprotocol!r}, "
+                f"only {list(self.handshake.subprotocols)}"
+            )
+        head = self.handshake.response_head(subprotocol, headers=headers)
+        connection = Connection(self.server, Stream(self.server.config.max_message_size))
+        try:
+            transport = self._upgrade.switch(head, connection)
+        except ConnectionError as error:
+            raise WebSocketClosed(1006, str(error)) from error
+        self.subprotocol = subprotocol
+        self._connection = connection
+        connection.open(transport)
+
+    # -- messages ------------------------------------------------------------------
+
+    @property
+    def connection(self) -> Connection:
+        """The connection; accepts the handshake when that has not happened."""
+        if self._connection is None:
+            self.accept()
+            assert self._connection is not None
+        return self._connection
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """Wait for the next message.
+
+        :param timeout: seconds; None waits as long as it takes
+        :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
+        :raises TimeoutError: nothing came in time; the websocket stays open
+        """
+        connection = self._connection
+        if connection is None:
+            connection = self.connection
+        return connection.receive(timeout)
+
+    wait = receive
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        """The messages, until the websocket ends."""
+        receive = self.receive
+        while (message := receive()) is not None:
+            yield message
+
+    def send(self, data: str | bytes | bytearray | memoryview, binary: bool | None = None) -> None:
+        """Send one message. Waits while the peer has not read what was sent before.
+
+        :param data: ``str`` goes as text, bytes-like data as binary
+        :param binary: overrides that (bytes sent as text must be UTF-8)
+        :raises WebSocketClosed: it is closed
+        :raises SendTimeout: the peer took nothing for ``DUALWS_SEND_TIMEOUT`` seconds
+        :raises TypeError: *data* is none of these types
+        """
+        connection = self._connection
+        if connection is None:
+            connection = self.connection
+        connection.send(message_frame(data, binary))
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a ping.
+
+        :param data: at most 125 bytes
+        :raises WebSocketClosed: it is closed
+        :raises ValueError: *data* is too long
+        """
+        if len(data) > 125:
+            raise ValueError(f"a ping holds at most 125 bytes, not {len(data)}")
+        self.connection.ping(data)
+
+    # -- topics --------------------------------------------------------------------
+
+    def subscribe(self, topic: str) -> None:
+        """Send this client every message that is published to *topic* from now on."""
+        from dualws.pubsub import subscribe
+
+        subscribe(self.connection, topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Undo :meth:`subscribe`."""
+        from dualws.pubsub import unsubscribe
+
+        unsubscribe(self.connection, topic)
+
+    # -- the end -------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._connection is not None and self._connection.closed
+
+    @property
+    def close_code(self) -> int | None:
+        """Close code (RFC 6455 section 7.1.5) of the end; None before it.
+
+        The peer's, or ours when we closed first; 1005 when the peer gave none, 1006 when
+        there was no close frame.
+        """
+        return None if self._connection is None else self._connection.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The reason that came with :attr:`close_code`."""
+        return "" if self._connection is None else self._connection.close_reason
+
+    def close(self, code: int = 1000, reason: str | bytes = "") -> None:
+        """Close it; returns at once. Does nothing when it is closed.
+
+        :param code: 1000, 1001, 1002, 1003, 1007 to 1014, or 3000 to 4999
+        :param reason: at most 123 bytes in UTF-8
+        :raises ValueError: *code* may not be sent (RFC 6455 section 7.4) or *reason* is too long
+        """
+        if isinstance(reason, bytes):
+            reason = reason.decode("utf-8")
+        if not frames.is_sendable(code):
+            raise ValueError(
+                f"close code {code} may not be sent: use 1000 to 1003, 1007 to 1014, "
+                "or 3000 to 4999 for codes of your own"
+            )
+        if len(reason.encode("utf-8")) > 123:
+            raise ValueError("a close reason holds at most 123 bytes of UTF-8")
+        self.connection.close(code, reason)
+
+
+def message_frame(data: str | bytes | bytearray | memoryview, binary: bool | None = None) -> bytes:
+    """The frame of one message.
+
+    :param data: ``str`` as text, bytes-like data as binary
+    :param binary: overrides that
+    :raises TypeError: *data* is neither
+    """
+    if isinstance(data, str):
+        return frames.build(frames.BINARY if binary else frames.TEXT, data.encode("utf-8"))
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"send() takes str or bytes, not {type(data).__name__}: convert it first, "
+            "for instance with json.dumps()"
+        )
+    return frames.build(frames.TEXT if binary is False else frames.BINARY, bytes(data))

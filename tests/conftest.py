@@ -1,0 +1,120 @@
+"""Fixtures that every test may use.
+
+==============  ================================================================================
+``backend``     name of a backend; a test that takes it runs once on each (session)
+``live``        a :class:`support.server.LiveServer` with the test project on ``backend``,
+                kept for the whole run and checked for tracebacks after each test
+``plain``       the same with ``support.apps``: WSGI applications without Django
+``serve_app``   starts a server of any application with any options, stopped after the test
+==============  ================================================================================
+
+A server's output since the beginning of the test is shown when the test fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from support.backends import chosen
+from support.server import LiveServer
+
+_SHOWN = pytest.StashKey[list[tuple[LiveServer, int]]]()
+
+StartServer = Callable[[str, str], LiveServer]
+
+
+@pytest.fixture(scope="session", params=chosen())
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name of the backend under test."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def _kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Starts a server once for each application and backend, and again when it has ended."""
+    servers: dict[tuple[str, str], LiveServer] = {}
+
+    def start(application: str, backend: str) -> LiveServer:
+        server = servers.get((application, backend))
+        if server is None or not server.running:
+            folder = tmp_path_factory.mktemp(f"{backend}-server")
+            server = LiveServer(application, backend=backend, folder=folder)
+            servers[application, backend] = server
+        return server
+
+    yield start
+    for server in servers.values():
+        server.stop()
+
+
+def _watch(request: pytest.FixtureRequest, server: LiveServer) -> None:
+    shown = request.node.stash.setdefault(_SHOWN, [])
+    shown.append((server, server.stderr.position))
+
+
+@pytest.fixture
+def live(
+    backend: str, _kept_server: StartServer, request: pytest.FixtureRequest
+) -> Iterator[LiveServer]:
+    """The test project on the backend under test."""
+    server = _kept_server("support.project.wsgi", backend)
+    _watch(request, server)
+    yield server
+    server.check()
+
+
+@pytest.fixture
+def plain(
+    backend: str, _kept_server: StartServer, request: pytest.FixtureRequest
+) -> Iterator[LiveServer]:
+    """WSGI applications without Django on the backend under test."""
+    server = _kept_server("support.apps:application", backend)
+    _watch(request, server)
+    yield server
+    server.check()
+
+
+@pytest.fixture
+def serve_app(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., LiveServer]]:
+    """``serve_app("module:app", "--option", …, env=…, host=…)``: a server for this test only."""
+    servers: list[LiveServer] = []
+
+    def start(
+        application: str,
+        *options: str,
+        env: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        backend: str = backend,
+    ) -> LiveServer:
+        words: Sequence[str] = options
+        server = LiveServer(
+            application, backend=backend, folder=tmp_path, options=words, env=env, host=host
+        )
+        servers.append(server)
+        _watch(request, server)
+        return server
+
+    yield start
+    for server in servers:
+        if server.running:
+            server.check()
+        server.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the servers printed during a test that failed."""
+    report = yield
+    if report.failed:
+        for server, start in item.stash.get(_SHOWN, []):
+            title = f"{server.application} on {server.backend}"
+            report.sections.append((title, server.output(start)))
+    return report

@@ -248,6 +248,8 @@ class Server(ABC):
         self.connections: set[Connection] = set()
         #: called once when the last websocket has gone
         self.on_empty: Callable[[], object] | None = None
+        #: called once connections are accepted, by :meth:`opened`
+        self.on_opened: Callable[[], object] | None = None
 
     @property
     @abstractmethod
@@ -258,8 +260,9 @@ class Server(ABC):
     def run(self, *, stop_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; blocks. Must be called in the main thread to use signals.
 
-        Calls ``self.opened()`` once it accepts connections, and ``self.closing()``, which
-        blocks until the live websockets have been told, before it returns.
+        Calls ``self.opened()`` once it accepts connections and minds the signals, and
+        ``self.closing()``, which blocks until the live websockets have been told, before
+        it returns.
 
         :param stop_signals: signals that stop the server
         """
@@ -282,6 +285,8 @@ class Server(ABC):
 
         pubsub.use_lock(self.runtime.lock())
         self._keepalive = Keepalive(self)
+        if self.on_opened is not None:
+            self.on_opened()
 
     def closing(self) -> None:
         """Called by :meth:`run` when no new connections are accepted: end the websockets."""

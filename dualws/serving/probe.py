@@ -1,0 +1,104 @@
+"""Reads DUALWS_BACKEND from the settings in a child process.
+
+Law: *what the settings import stays in the child.* They may compute the backend's name
+with any library, and none of those may reach the serving process before it is patched.
+The child has the same interpreter, folder and import path, and answers with one JSON
+object on a descriptor of its own, so the settings may print what they like.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any, NoReturn
+
+from dualws.errors import ApplicationNotFound, ConfigurationError
+from dualws.serving import explain
+from dualws.serving.child import interpreter
+
+#: the import path comes first, so that the child finds what this process finds
+_CHILD = """
+import json, sys
+question = json.load(sys.stdin)
+sys.path[:] = question["path"]
+from dualws.serving.probe import main
+main(question)
+"""
+
+
+def probe_backend(application: str | None) -> object:
+    """``settings.DUALWS_BACKEND``, as a child process sees it; None when it is not set.
+
+    :param application: ``MODULE[:NAME]``, used when DJANGO_SETTINGS_MODULE is not set; None
+        to look at that variable only
+    :raises ApplicationNotFound: the application's module cannot be imported
+    :raises ConfigurationError: the settings cannot be imported
+    """
+    question = {"path": list(map(str, sys.path)), "module": (application or "").partition(":")[0]}
+    child = subprocess.run(
+        [*interpreter(), "-c", _CHILD],
+        input=json.dumps(question).encode(),
+        capture_output=True,
+        check=False,
+    )
+    try:
+        answer: dict[str, Any] = json.loads(child.stdout)
+    except ValueError:
+        lines = child.stderr.decode(errors="replace").strip().splitlines()
+        raise ConfigurationError(
+            "The settings could not be read: the process that imports them ended with code "
+            f"{child.returncode}.\n" + "\n".join(lines[-explain.LINES :])
+        ) from None
+    if "application" in answer:
+        raise ApplicationNotFound(answer["application"])
+    if "settings" in answer:
+        raise ConfigurationError(answer["settings"])
+    return answer["backend"]
+
+
+class _Stop(BaseException):
+    """The application's module starts Django: enough of it has run."""
+
+
+def _stop(*args: object, **kwargs: object) -> NoReturn:
+    raise _Stop
+
+
+def _answer(module: str) -> dict[str, object]:
+    """In the child: what is said of the backend, or what went wrong."""
+    import django
+    import django.core.wsgi
+    from django.conf import settings
+
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        django.setup = django.core.wsgi.get_wsgi_application = _stop
+        try:
+            __import__(module)
+        except _Stop:
+            pass
+        except Exception as error:
+            return {"application": explain.import_failure(module, error)}
+    if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return {"backend": None}
+    try:
+        return {"backend": getattr(settings, "DUALWS_BACKEND", None)}
+    except Exception as error:
+        return {"settings": explain.settings_failure(error)}
+
+
+def main(question: dict[str, Any]) -> NoReturn:
+    """In the child: answer *question* on standard output and end.
+
+    :param question: ``module``: the application's module, or an empty string
+    """
+    # Whatever the settings print goes to stderr; the answer has stdout for itself.
+    answer_to = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    answer = _answer(question["module"])
+    with answer_to:
+        json.dump(answer, answer_to, default=repr)
+    sys.stderr.flush()
+    # Threads that the settings started must not keep the answer waiting.
+    os._exit(0)

@@ -1,0 +1,76 @@
+"""Runs one server in this process, from open sockets to the end.
+
+Law: *the caller has prepared the process*; nothing here chooses or patches. Used by
+``dualws serve``, ``manage.py superserver`` and ``dualws demo``.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+from dualws import __version__
+from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+from dualws.serving import listen
+
+
+def serve(
+    backend: type[Backend],
+    application: WSGIApplication,
+    config: ServerConfig,
+    on_listening: Callable[[Server], object],
+    *,
+    stop_signals: Sequence[int] = (),
+    family: int = socket.AF_UNSPEC,
+    on_made: Callable[[Server], object] | None = None,
+) -> None:
+    """Listen on ``config.bind`` and serve until a signal or ``Server.stop()``.
+
+    :param backend: the backend that this process is prepared for
+    :param application: the WSGI application
+    :param config: the server's configuration
+    :param on_listening: called with the server once it accepts connections
+    :param stop_signals: signals that stop it; only in the main thread
+    :param family: ``AF_INET`` or ``AF_INET6`` to listen on such addresses only
+    :param on_made: called with the server before it runs
+    :raises AddressUnavailable: an address cannot be listened on
+    """
+    sockets = listen.bind_sockets(config.bind, family)
+    try:
+        server = backend().make_server(application, config, sockets)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    server.on_opened = lambda: on_listening(server)
+    if on_made is not None:
+        on_made(server)
+    server.run(stop_signals=stop_signals)
+
+
+def banner(server: Server, what: str) -> str:
+    """The line that says what is served where.
+
+    :param server: a server that listens
+    :param what: what it serves, in a word
+    """
+    urls = ", ".join(listen.describe(server.sockets))
+    carrier = carried_by(type(server.backend))
+    return f"dualws {__version__}: {what} on {urls} ({carrier}), Ctrl-C stops"
+
+
+def carried_by(backend: type[Backend]) -> str:
+    """The backend's library and version, or at least its name."""
+    return backend.versions() or backend.name
+
+
+def show_logs() -> None:
+    """Write dualws's log records to stderr when the project's LOGGING does not say otherwise."""
+    logger = logging.getLogger("dualws")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+    if logger.getEffectiveLevel() > logging.INFO and logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from dualws.decorators import websocket
     from dualws.errors import DualwsError, SendTimeout, WebSocketClosed, WebSocketError
     from dualws.pubsub import publish
-    from dualws.websocket import WebSocket
+    from dualws.faces import WebSocket
 
 __version__ = "0.1.0"
 
 _HOME = {
     "DualwsError": "dualws.errors",
     "SendTimeout": "dualws.errors",
-    "WebSocket": "dualws.websocket",
+    "WebSocket": "dualws.faces",
     "WebSocketClosed": "dualws.errors",
     "WebSocketError": "dualws.errors",
     "publish": "dualws.pubsub",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: :attr:`Backend.contract_version`; the registry refuses any other.
 CONTRACT_VERSION = 1
 
-#: environ key: the :class:`dualws.websocket.WebSocket` of a valid upgrade request
+#: environ key: the :class:`dualws.faces.WebSocket` of a valid upgrade request
 ENVIRON_WEBSOCKET = "wsgi.websocket"
 #: environ key, in every request: the :class:`Server`
 ENVIRON_SERVER = "wsgi.server"

@@ -20,7 +20,7 @@ from dualws.database import release_connections
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.middleware import ENVIRON_HANDLER, ENVIRON_SUBPROTOCOL
 from dualws.protocol.handshake import not_attempted
-from dualws.websocket import WebSocket
+from dualws.faces import WebSocket
 
 logger = logging.getLogger("dualws.handler")
 

@@ -24,7 +24,7 @@ from dualws.contract import (
 )
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.protocol.handshake import examine, is_attempted
-from dualws.websocket import WebSocket
+from dualws.faces import WebSocket
 
 if TYPE_CHECKING:
     from dualws.contract import Server

@@ -37,7 +37,7 @@ def publish(topic: str, data: str | bytes) -> int:
     :return: how many websockets it was sent to
     :raises TypeError: *data* is neither
     """
-    from dualws.websocket import message_frame
+    from dualws.faces import message_frame
 
     frame = message_frame(data)
     # tuple() of a set is one step of the interpreter: no lock is needed to read.

@@ -256,6 +256,11 @@ class Stream:
                 self._parts.append(self._decoder.decode(payload, final))  # type: ignore[arg-type]
             except UnicodeDecodeError:
                 raise _Failed(1007, "invalid UTF-8 in a text message") from None
+            # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
+            # which the second one already gives away.
+            rest = b"" if final else self._decoder.getstate()[0]
+            if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
+                raise _Failed(1007, "invalid UTF-8 in a text message")
             if final:
                 events.append("".join(self._parts))  # type: ignore[arg-type]
         else:

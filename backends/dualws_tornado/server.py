@@ -1,0 +1,249 @@
+"""The server: accepts connections, lets Tornado parse them, runs the application in threads.
+
+Law: everything here happens in the loop's thread, except :meth:`UpgradableWSGIHandler.run`
+(a worker thread) and :meth:`WebSocketServer.stop` (any thread).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import math
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+from tornado.http1connection import (
+    HTTP1Connection,
+    HTTP1ConnectionParameters,
+    HTTP1ServerConnection,
+)
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
+from tornado.ioloop import IOLoop
+
+from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
+from dualws_tornado.handler import Address, UpgradableWSGIHandler
+from dualws_tornado.loop import new_event_loop
+from dualws_tornado.runtime import Runtime
+from dualws_tornado.stream import SILENCE, Stream
+from dualws_tornado.transport import Refusal, Transport
+from dualws_tornado.workers import Workers
+
+__all__ = ["UpgradableWSGIHandler", "WebSocketServer"]
+
+log = logging.getLogger("dualws.server")
+
+#: Seconds that HTTP requests in progress get when the server stops.
+GRACE = 1.0
+#: Connections that are accepted before the others get a turn.
+_ACCEPTS = 64
+#: Seconds without accepting when the process has no descriptor left.
+_ACCEPT_PAUSE = 0.5
+#: There is no size limit of HTTP bodies here: they go to disk, and Django has its own.
+_UNLIMITED = 1 << 62
+
+
+class _Connection(HTTPServerConnectionDelegate):
+    """One accepted connection, for as long as it speaks HTTP."""
+
+    def __init__(self, server: WebSocketServer, stream: Stream, local: Address, peer: Address):
+        self.server = server
+        self.stream = stream
+        self.local = local
+        self.peer = peer
+
+    def __str__(self) -> str:
+        return str(self.peer)
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        assert isinstance(request_conn, HTTP1Connection)
+        return UpgradableWSGIHandler(self.server, self, request_conn)
+
+    def on_close(self, server_conn: object) -> None:
+        self.server.http_connections.discard(self)
+
+
+class WebSocketServer(Server):
+    """Implements :class:`dualws.contract.Server` on Tornado.
+
+    :param backend: the backend that made it
+    :param application: the WSGI application
+    :param config: its configuration
+    :param sockets: bound and listening sockets; owned from now on
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        application: WSGIApplication,
+        config: ServerConfig,
+        sockets: Sequence[socket.socket],
+    ) -> None:
+        super().__init__(backend, application, config, sockets)
+        self._runtime = Runtime()
+        self.workers = Workers(config.threads, config.max_blocking_handlers, "dualws-worker")
+        #: connections that speak HTTP
+        self.http_connections: set[_Connection] = set()
+        #: requests whose response is not complete
+        self.active: set[UpgradableWSGIHandler] = set()
+        self._transports: set[Transport] = set()
+        self._parameters = HTTP1ConnectionParameters(
+            max_header_size=config.max_header_size, max_body_size=_UNLIMITED
+        )
+        self._stopped = threading.Event()
+        self._stopping: Callable[[], object] | None = None
+        self._finished: asyncio.Event | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """How code waits and starts in this server."""
+        return self._runtime
+
+    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+        """Serve until :meth:`stop`; signals only have an effect in the main thread."""
+        loop = new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._serve(stop_signals))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            io_loop = IOLoop._ioloop_for_asyncio.get(loop)
+            if io_loop is not None:
+                io_loop.close()
+            else:
+                loop.close()
+
+    def stop(self) -> None:
+        """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
+        self._stopped.set()
+        if self._stopping is not None:
+            self._stopping()
+
+    # -- the server's life -----------------------------------------------------------
+
+    async def _serve(self, stop_signals: Sequence[int]) -> None:
+        loop = asyncio.get_running_loop()
+        self._runtime.begin()
+        stopping = asyncio.Event()
+        self._stopping = lambda: self._runtime.call_soon(stopping.set)
+        signals: list[int] = []
+        if threading.current_thread() is threading.main_thread():
+            for number in stop_signals:
+                loop.add_signal_handler(number, self.stop)
+                signals.append(number)
+        try:
+            for sock in self.sockets:
+                sock.setblocking(False)
+                if sock.family != getattr(socket, "AF_UNIX", None):
+                    # Accepted sockets inherit it.
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                loop.add_reader(sock.fileno(), self._accept, sock)
+            sweeper = loop.create_task(self._sweep())
+            self.opened()
+            if self._stopped.is_set():
+                stopping.set()
+            await stopping.wait()
+            sweeper.cancel()
+        finally:
+            for sock in self.sockets:
+                loop.remove_reader(sock.fileno())
+                sock.close()
+        await self._end()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    async def _end(self) -> None:
+        """Let requests and websockets come to their end, then close what is left."""
+        self._finished = asyncio.Event()
+        for connection in tuple(self.http_connections):
+            # Idle ones have nothing to wait for.
+            if connection.stream.deadline < math.inf:
+                connection.stream.close()
+        goodbye = asyncio.Event()
+
+        def closing() -> None:
+            try:
+                self.closing()
+            except Exception:
+                log.exception("unexpected error while the websockets were closed")
+            finally:
+                self._runtime.call_soon(goodbye.set)
+
+        # It blocks until the peers have answered, which the loop must hear.
+        threading.Thread(target=closing, name="dualws-closing", daemon=True).start()
+        if self.active:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), GRACE)
+        await goodbye.wait()
+        for connection in tuple(self.http_connections):
+            connection.stream.close()
+        for transport in tuple(self._transports):
+            transport.abort()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        # Those of closed connections end by themselves within a turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE)
+
+    def request_over(self, handler: UpgradableWSGIHandler) -> None:
+        """The response of *handler* is complete, or its client has gone."""
+        self.active.discard(handler)
+        if self._finished is not None:
+            # What is left may only finish; the client must not start another one.
+            handler.connection.stream.deadline = 0.0
+            if not self.active:
+                self._finished.set()
+
+    async def _sweep(self) -> None:
+        """Close connections whose client has been silent in the middle of a request, or idle."""
+        while True:
+            await asyncio.sleep(SILENCE / 5)
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.http_connections):
+                if connection.stream.deadline < now:
+                    connection.stream.close()
+
+    # -- connections ------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                log.error(
+                    "cannot accept a connection: %s; raise the limit of open files", error.strerror
+                )
+                # The listener stays readable: without a pause the loop would spin.
+                loop = self._runtime.loop
+                loop.remove_reader(listener.fileno())
+                loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
+                return
+            self._serve_http(sock, peer)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0 and not self._stopped.is_set():
+            self._runtime.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _serve_http(self, sock: socket.socket, peer: Address) -> None:
+        stream = Stream(sock, lambda sock, answer: Refusal(self._runtime, sock, answer))
+        connection = _Connection(self, stream, sock.getsockname(), peer)
+        self.http_connections.add(connection)
+        HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
+
+    def adopt(self, sock: socket.socket, owner: ConnectionOwner, early: bytes) -> Transport:
+        """The transport of a connection that has left HTTP."""
+        transport = Transport(self._runtime, sock, owner, early, self._transports.discard)
+        self._transports.add(transport)
+        return transport

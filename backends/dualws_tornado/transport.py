@@ -1,0 +1,113 @@
+"""The bytes of one connection that has left HTTP, on an asyncio loop.
+
+Law: the descriptor is watched for reading as long as the owner wants data, so that a
+message costs one ``recv`` and one ``send`` and no change of the loop's interest set.
+The ``IOStream`` that carried the HTTP request has no part in it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from dualws.contract import ConnectionOwner
+from dualws.transport import SocketTransport
+from dualws_tornado.runtime import Runtime
+
+log = logging.getLogger("dualws.server")
+
+
+class Transport(SocketTransport):
+    """Implements :class:`dualws.contract.Transport`; made in the loop's thread.
+
+    :param runtime: the server's runtime
+    :param sock: connected non-blocking socket; owned from now on
+    :param owner: receives what arrives
+    :param early: bytes that came together with the request
+    :param ended: called in the loop's thread when the connection is over
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sock: socket.socket,
+        owner: ConnectionOwner,
+        early: bytes = b"",
+        ended: Callable[[Transport], object] | None = None,
+    ) -> None:
+        super().__init__(sock, owner, runtime.lock(), early)
+        self._loop: asyncio.AbstractEventLoop = runtime.loop
+        self._call_loop = runtime.call_soon
+        self._descriptor = sock.fileno()
+        self._reading = False
+        self._writing = False
+        self._ended = ended
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        self._call_loop(function)
+
+    def _watch_reading(self, on: bool) -> None:
+        if on != self._reading:
+            self._reading = on
+            if on:
+                self._loop.add_reader(self._descriptor, self._readable)
+            else:
+                self._loop.remove_reader(self._descriptor)
+
+    def _watch_writing(self, on: bool) -> None:
+        if on != self._writing:
+            self._writing = on
+            if on:
+                self._loop.add_writer(self._descriptor, self._on_writable)
+            else:
+                self._loop.remove_writer(self._descriptor)
+
+    def _readable(self) -> None:
+        try:
+            self._on_readable()
+        except Exception:
+            # Without this the loop would log it and call again, with the state half changed.
+            log.exception("unexpected error in the owner of a connection, which is closed")
+            self._lost(None)
+
+    def _lost(self, error: OSError | None) -> None:
+        super()._lost(error)
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(self)
+
+
+class Refusal:
+    """The owner of a connection that gets one last answer and is then closed.
+
+    Closing at once, with bytes of the peer unread, would send RST, and RST takes the
+    answer away from the peer.
+
+    :param runtime: the server's runtime
+    :param sock: connected non-blocking socket; owned from now on
+    :param answer: what is sent
+    :param linger: seconds that the peer has to read it and to close
+    """
+
+    def __init__(
+        self, runtime: Runtime, sock: socket.socket, answer: bytes, linger: float = 2.0
+    ) -> None:
+        transport = Transport(runtime, sock, self)
+        transport.write(answer)
+        transport.close()
+        self._timer = runtime.call_later(linger, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """The peer still sends: dropped."""
+
+    def eof_received(self) -> None:
+        """The peer has closed."""
+
+    def drained(self) -> None:
+        """The answer is out."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """It is over."""
+        self._timer.cancel()

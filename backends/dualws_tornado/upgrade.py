@@ -1,0 +1,104 @@
+"""Leaving HTTP: ``environ["dualws.upgrade"]`` on Tornado.
+
+Law: the worker thread asks, the loop's thread acts. Once the socket has left the stream,
+Tornado's connection is finished and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dualws.contract import ConnectionOwner
+from dualws_tornado.channel import Channel, ClientGone
+from dualws_tornado.response import Response
+from dualws_tornado.runtime import Runtime
+from dualws_tornado.transport import Transport
+from dualws_tornado.workers import Workers
+
+if TYPE_CHECKING:
+    from dualws_tornado.server import WebSocketServer
+
+#: Seconds after which a loop that does not answer counts as stopped.
+_PATIENCE = 30.0
+
+
+class Upgrade:
+    """Implements :class:`dualws.contract.Upgrade`.
+
+    :param server: the server
+    :param channel: the way of this request's response
+    :param response: falls silent when the connection leaves HTTP
+    """
+
+    def __init__(self, server: WebSocketServer, channel: Channel, response: Response) -> None:
+        self._server = server
+        self._workers: Workers = server.workers
+        self._channel: Channel | None = channel
+        self._response = response
+        self._reserved = False
+        self._handler: Callable[[], object] | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The server's runtime."""
+        return self._server.runtime
+
+    def reserve(self) -> bool:
+        """Move this thread out of the HTTP budget; False when all places are taken."""
+        if not self._reserved:
+            self._reserved = self._workers.promote()
+        return self._reserved
+
+    def after(self, handler: Callable[[], object]) -> None:
+        """Call *handler* in this thread and context once the WSGI cycle is over."""
+        self._handler = handler
+
+    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
+        """Send *head* and leave HTTP; the transport begins paused.
+
+        :raises ConnectionError: the client has gone
+        :raises RuntimeError: called a second time
+        """
+        channel, self._channel = self._channel, None
+        if channel is None:
+            raise RuntimeError("this request has been switched already: switch() is called once")
+        # From here on there is no HTTP, not even an error page.
+        self._response.left = True
+        waiter = self.runtime.waiter()
+        outcome: list[Transport | OSError] = []
+
+        def act() -> None:
+            try:
+                outcome.append(self._switch(channel, owner))
+            except OSError as error:
+                outcome.append(error)
+            finally:
+                waiter.wake()
+
+        self.runtime.call_soon(act)
+        if not waiter.wait(_PATIENCE) or not outcome:
+            raise ClientGone("the server has stopped")
+        result = outcome.pop()
+        if isinstance(result, OSError):
+            raise ClientGone(str(result)) from result
+        result.write(head)
+        return result
+
+    def _switch(self, channel: Channel, owner: ConnectionOwner) -> Transport:
+        sock, early = channel.detach().release()
+        return self._server.adopt(sock, owner, early)
+
+    # -- for the request's handler --------------------------------------------------
+
+    def take_handler(self) -> Callable[[], object] | None:
+        """What is to run after the WSGI cycle."""
+        handler, self._handler = self._handler, None
+        return handler
+
+    def give_back(self) -> None:
+        """The handler is over: the thread is an HTTP worker again."""
+        self._channel = None
+        if self._reserved:
+            self._reserved = False
+            self._workers.demote()

@@ -1,0 +1,1 @@
+"""The chat: rooms, messages, and who is there."""

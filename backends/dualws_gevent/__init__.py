@@ -1,0 +1,1 @@
+"""dualws on gevent: blocking code in greenlets, one thread, thousands of connections."""

@@ -1,0 +1,45 @@
+"""The gevent backend: a greenlet for each connection, in one thread."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import ClassVar
+
+from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+
+
+class GeventBackend(Backend):
+    """Runs a project on gevent, with the standard library made cooperative."""
+
+    name: ClassVar[str] = "gevent"
+    summary: ClassVar[str] = "greenlets: blocking code, thousands of connections, one thread"
+    contract_version: ClassVar[int] = 1
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Make the standard library and the database drivers cooperative.
+
+        :raises PreparedTooLate: something that had to come later is already imported
+        """
+        from dualws_gevent.prepare import prepare
+
+        prepare()
+
+    def make_server(
+        self,
+        application: WSGIApplication,
+        config: ServerConfig,
+        sockets: Sequence[socket.socket],
+    ) -> Server:
+        """A server for *application* on listening *sockets*, not running yet."""
+        from dualws_gevent.server import WebSocketServer
+
+        return WebSocketServer(self, application, config, sockets)
+
+    @classmethod
+    def versions(cls) -> str:
+        """gevent's version."""
+        import gevent
+
+        return f"gevent {gevent.__version__}"

@@ -1,0 +1,283 @@
+"""One HTTP connection on gevent: read a head, run the application, send its answer, again.
+
+Law: *nothing of one request reaches the next*. Each has its own response object, its own
+``contextvars`` context (one greenlet serves the whole connection, and a context belongs
+to a greenlet), and a body that is read to its end or takes the connection with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import io
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import gevent
+from gevent import pywsgi
+from gevent.hub import GreenletExit
+from greenlet import getcurrent
+
+from dualws.contract import ENVIRON_UPGRADE, Environ
+from dualws.serving.access import log_access
+from dualws.serving.environ import make_environ
+from dualws_gevent.body import LengthBody, Reader, chunks, spool
+from dualws_gevent.head import BadRequest, RequestHead, parse_head
+from dualws_gevent.response import Response
+from dualws_gevent.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from gevent.socket import socket as GeventSocket
+
+    from dualws_gevent.server import Listener
+
+_logger = logging.getLogger("dualws.server")
+
+#: A body that the application left unread is dropped up to this size, so that the next
+#: request can be read; over it the connection ends.
+_DRAINED = 256 * 1024
+#: Seconds, and bytes, that a client gets to read the answer before the connection is closed.
+_LINGER = 2.0
+_LINGERED = 4 * 1024 * 1024
+
+
+class UpgradableWSGIHandler(pywsgi.WSGIHandler):
+    """Serves one connection; its requests may leave HTTP.
+
+    Stands where pywsgi's handler does, with HTTP of its own: that one's answers to bad
+    requests, bodies and connections are too lenient for the open internet.
+
+    :param sock: the accepted connection
+    :param address: the client's address
+    :param server: the listener that accepted it
+    """
+
+    def __init__(self, sock: GeventSocket, address: Any, server: Listener) -> None:
+        # pywsgi's __init__ would make a file of the socket, whose buffer hides early bytes.
+        self.sock: GeventSocket | None = sock
+        self.client_address = address
+        self.server: Listener = server
+        self.reader = Reader(sock)
+        self.greenlet = getcurrent()
+        #: a request is being served
+        self.busy = False
+        self.response: Response | None = None
+        self._after: Callable[[], object] | None = None
+        self._unread: LengthBody | None = None
+
+    # -- the connection ------------------------------------------------------------
+
+    def handle(self) -> None:
+        """Serve the connection to its end, its websocket's handler included."""
+        after = self.serve()
+        if after is not None:
+            after()
+
+    def serve(self) -> Callable[[], object] | None:
+        """Serve requests until the connection ends or leaves HTTP.
+
+        :return: what is to be called in this greenlet once nothing of the handler is left
+        """
+        try:
+            while self._serve_request():
+                pass
+        except OSError:
+            # The client has gone: its business, not the log's.
+            pass
+        except BadRequest as error:
+            self._refuse(error)
+        finally:
+            if self.sock is not None:
+                self.sock.close()
+        return self._after
+
+    def _serve_request(self) -> bool:
+        """Serve a request; False when the connection is over."""
+        sock = self.sock
+        if sock is None:
+            return False
+        config = self.server.owner.config
+        data = self.reader.head(config.max_header_size)
+        if data is None:
+            return False
+        head = parse_head(data)
+        self.busy = True
+        # The running greenlet's own context: unlike Context.run() it leaves no frame behind.
+        getcurrent().gr_context = contextvars.Context()
+        body, length = self._body(head, sock)
+        self.response = response = Response(sock, head)
+        response.must_close = self._must_close
+        self._unread = body if isinstance(body, LengthBody) else None
+        try:
+            environ = make_environ(
+                method=head.method,
+                target=head.target,
+                version=head.version,
+                headers=head.headers,
+                server=self.server.owner,
+                local=self.server.local_address(sock),
+                peer=self.client_address,
+                scheme="http",
+                input=body,
+                content_length=length,
+                multithread=False,
+            )
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        upgrade = None
+        if head.upgrade and not length:
+            upgrade = environ[ENVIRON_UPGRADE] = Upgrade(self)
+        try:
+            self._run(environ, response)
+        finally:
+            if upgrade is not None:
+                upgrade.end()
+            body.close()
+        if config.access_log:
+            log_access(environ, response.status or "499 Client Closed Request", response.length)
+        return self._next(upgrade)
+
+    def _next(self, upgrade: Upgrade | None) -> bool:
+        """Whether another request may be read from this connection."""
+        response, self.response = self.response, None
+        unread, self._unread = self._unread, None
+        if upgrade is not None and upgrade.handlers:
+            self._after = _in_turn(upgrade.handlers)
+        if self.sock is None or response is None or self._after is not None:
+            return False
+        if response.gone:
+            return False
+        if not response.keep_alive or self.server.owner.stopping:
+            self._linger(unread is not None and unread.left > 0)
+            return False
+        if unread is not None and not unread.drain(_DRAINED):
+            self._linger(True)
+            return False
+        self.busy = False
+        if self.reader.buffer:
+            # A client that sends its requests in advance must not keep the others waiting.
+            gevent.sleep(0)
+        return True
+
+    # -- one request ---------------------------------------------------------------
+
+    def _body(self, head: RequestHead, sock: GeventSocket) -> tuple[BinaryIO, int | None]:
+        """The request's ``wsgi.input`` and its length, None when there is no body."""
+
+        def proceed() -> None:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+        if head.chunked:
+            if head.expects_continue:
+                proceed()
+            file, length = spool(chunks(self.reader), self.server.owner.config.spool_size)
+            return cast(BinaryIO, file), length
+        if not head.content_length:
+            return io.BytesIO(), head.content_length
+        body = LengthBody(
+            self.reader, head.content_length, proceed if head.expects_continue else None
+        )
+        return cast(BinaryIO, body), head.content_length
+
+    def _must_close(self) -> bool:
+        """Whether the head that is about to be sent must say that the connection ends."""
+        if self.server.owner.stopping:
+            return True
+        unread = self._unread
+        return unread is not None and (unread.untouched or unread.left > _DRAINED)
+
+    def _run(self, environ: Environ, response: Response) -> None:
+        """The whole WSGI cycle, ``close()`` included, in this greenlet."""
+        result: Iterable[bytes] | None = None
+        try:
+            try:
+                result = self.server.owner.application(environ, response.start_response)
+                response.send_all(result)
+            finally:
+                close = getattr(result, "close", None)
+                if close is not None:
+                    close()
+        except (GreenletExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._failed(environ, response, error)
+        if response.complaint:
+            _logger.error(
+                "%s %s: %s", environ["REQUEST_METHOD"], environ["RAW_URI"], response.complaint
+            )
+
+    def _failed(self, environ: Environ, response: Response, error: BaseException) -> None:
+        if response.gone and isinstance(error, OSError):
+            return
+        _logger.error(
+            "The application failed: %s %s",
+            environ["REQUEST_METHOD"],
+            environ["RAW_URI"],
+            exc_info=error,
+            extra={"request": environ},
+        )
+        with contextlib.suppress(OSError):
+            response.fail()
+
+    def leave_http(self, head: bytes) -> tuple[GeventSocket, bytes]:
+        """Give the socket and the bytes behind the request away; see ``Upgrade.switch``.
+
+        :raises RuntimeError: the response has begun, or the request is over
+        """
+        response, sock = self.response, self.sock
+        if response is None or sock is None or response.begun:
+            raise RuntimeError("the response has begun: it is too late to leave HTTP")
+        response.switched = True
+        response.status = head[9 : head.index(b"\r\n")].decode("latin-1")
+        self.sock = None
+        self.server.owner.left_http(self)
+        early = bytes(self.reader.buffer)
+        self.reader.buffer.clear()
+        return sock, early
+
+    # -- the end -------------------------------------------------------------------
+
+    def _refuse(self, error: BadRequest) -> None:
+        """Answer what is not a request. Nothing of the connection can be trusted after it."""
+        _logger.info("A request from %s was refused: %s", self.client_address, error)
+        sock = self.sock
+        if sock is None:
+            return
+        body = error.status + "\n"
+        answer = (
+            f"HTTP/1.1 {error.status}\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+        )
+        try:
+            sock.sendall(answer.encode("latin-1"))
+            self._linger(True)
+        except OSError:
+            pass
+
+    def _linger(self, unread: bool) -> None:
+        """Send FIN, and let the client read the answer before the socket is closed.
+
+        :param unread: the client may still be sending: a socket that is closed with bytes
+            unread sends RST, and takes the answer away from the client (RFC 9112 section 9.6)
+        """
+        sock = self.sock
+        if sock is None or not (unread or self.reader.buffer):
+            return
+        self.busy = False
+        sock.shutdown(1)
+        room = _LINGERED
+        with contextlib.suppress(gevent.Timeout), gevent.Timeout(_LINGER):
+            while room > 0 and (data := sock.recv(64 * 1024)):
+                room -= len(data)
+
+
+def _in_turn(handlers: list[Callable[[], object]]) -> Callable[[], object]:
+    if len(handlers) == 1:
+        return handlers[0]
+
+    def call_all() -> None:
+        for handler in handlers:
+            handler()
+
+    return call_all

@@ -1,0 +1,201 @@
+"""How code waits and starts on gevent: greenlets of one hub, and one asyncio thread beside it.
+
+Law: *a switch is the whole cost of a wake*. The hub's callback that got a message runs the
+waiting greenlet at once, without a queue, an event or a timer between them; every other
+caller leaves a note for the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import gevent
+import gevent.monkey
+from gevent.hub import GreenletExit, Hub, get_hub
+from greenlet import getcurrent, greenlet
+
+from dualws.contract import Lock
+from dualws_gevent.coroutines import start_asyncio_thread
+
+_logger = logging.getLogger("dualws.server")
+
+_allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
+#: Identity of the real thread, not of the greenlet.
+native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "get_ident"))
+
+
+class Waiter:
+    """Implements :class:`dualws.contract.Waiter` for greenlets, in any real thread."""
+
+    __slots__ = ("_greenlet", "_hub", "_woken")
+
+    def __init__(self) -> None:
+        self._woken = False
+        self._hub: Hub | None = None
+        self._greenlet: greenlet | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
+        hub = self._hub = get_hub()
+        current = getcurrent()
+        timer = None
+        # Set before _woken is read, as wake() does it the other way round: one of the two
+        # sees the other.
+        self._greenlet = current
+        try:
+            if not self._woken:
+                if timeout is None:
+                    while not self._woken:
+                        # A note left for an earlier wait may come late.
+                        self._greenlet = current
+                        hub.switch()
+                else:
+                    timer = hub.loop.timer(max(timeout, 0.0))
+                    expired: list[bool] = []
+                    timer.start(self._expire, expired)
+                    while not self._woken and not expired:
+                        self._greenlet = current
+                        hub.switch()
+            woken, self._woken = self._woken, False
+            return woken
+        finally:
+            self._greenlet = None
+            if timer is not None:
+                timer.stop()
+                timer.close()
+
+    def wake(self) -> None:
+        """Let the waiting code go on: from any thread, before or during the wait."""
+        self._woken = True
+        hub = self._hub
+        if hub is None or self._greenlet is None:
+            return
+        if getcurrent() is hub:
+            self._deliver()
+        elif native_ident() == hub.thread_ident:
+            hub.loop.run_callback(self._deliver)
+        else:
+            hub.loop.run_callback_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        waiting, self._greenlet = self._greenlet, None
+        if waiting is not None:
+            waiting.switch()
+
+    def _expire(self, expired: list[bool]) -> None:
+        expired.append(True)
+        self._deliver()
+
+
+class Timer:
+    """Implements :class:`dualws.contract.Timer`."""
+
+    __slots__ = ("_callback", "_runtime", "_watcher")
+
+    def __init__(self, runtime: Runtime, callback: Callable[[], object]) -> None:
+        self._runtime = runtime
+        self._callback: Callable[[], object] | None = callback
+        self._watcher: Any = None
+
+    def start(self, delay: float) -> None:
+        """Begin to count; in the hub's thread."""
+        if self._callback is not None:
+            self._watcher = self._runtime.loop.timer(max(delay, 0.0))
+            self._watcher.start(self._fire)
+
+    def cancel(self) -> None:
+        """Drop the call if it has not begun; from any thread."""
+        self._callback = None
+        if self._watcher is not None:
+            self._runtime.call_soon(self._stop)
+
+    def _stop(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
+
+    def _fire(self) -> None:
+        callback, self._callback = self._callback, None
+        self._stop()
+        if callback is not None:
+            try:
+                callback()
+            except Exception:
+                _logger.exception("A timer's callback failed")
+
+
+class Runtime:
+    """Implements :class:`dualws.contract.Runtime` on the hub of the thread that makes it."""
+
+    def __init__(self) -> None:
+        self.hub = get_hub()
+        self.loop = self.hub.loop
+        self._ident = native_ident()
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+        self._asyncio_lock = self.lock()
+
+    def lock(self) -> Lock:
+        """A new native mutex."""
+        return cast(Lock, _allocate_lock())
+
+    def waiter(self) -> Waiter:
+        """A new waiter."""
+        return Waiter()
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in the hub, soon and never before this returns; from any thread."""
+        if native_ident() == self._ident:
+            self.loop.run_callback(function, *args)
+        else:
+            self.loop.run_callback_threadsafe(function, *args)
+
+    def spawn(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in a greenlet of its own; what it raises is logged."""
+        if native_ident() == self._ident:
+            gevent.spawn_raw(run_logged, function, *args)
+        else:
+            self.call_soon(gevent.spawn_raw, run_logged, function, *args)
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
+        """Call *callback* in the hub after *delay* seconds; it must not block."""
+        timer = Timer(self, (lambda: callback(*args)) if args else callback)
+        if native_ident() == self._ident:
+            timer.start(delay)
+        else:
+            self.call_soon(timer.start, delay)
+        return timer
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run *coroutine* to its end on an asyncio loop in a real thread.
+
+        In a thread of its own, because asyncio's mark of the running loop belongs to a
+        thread: here, every greenlet would seem to run inside it.
+        """
+        asyncio.run_coroutine_threadsafe(_logged(coroutine), self._loop())
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        with self._asyncio_lock:
+            if self._asyncio is None:
+                self._asyncio = start_asyncio_thread()
+            return self._asyncio
+
+
+def run_logged(function: Callable[..., object], *args: object) -> None:
+    """Call *function* at the bottom of a greenlet; log what it raises."""
+    try:
+        function(*args)
+    except GreenletExit:
+        pass
+    except Exception:
+        _logger.exception("A greenlet ended with an exception")
+
+
+async def _logged(coroutine: Coroutine[Any, Any, object]) -> None:
+    try:
+        await coroutine
+    except Exception:
+        _logger.exception("A coroutine ended with an exception")

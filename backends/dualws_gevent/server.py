@@ -1,0 +1,171 @@
+"""The gevent server: a pywsgi listener for each socket, a greenlet for each connection.
+
+Law: *a parked websocket costs its greenlet and nothing beneath it*. A connection's
+greenlet runs :func:`serve_connection` directly; by the time a websocket's handler runs,
+the HTTP handler, its buffers and its frames are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import pywsgi
+from gevent.hub import GreenletExit
+
+from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+from dualws_gevent.handler import UpgradableWSGIHandler
+from dualws_gevent.runtime import Runtime
+
+if TYPE_CHECKING:
+    from gevent.socket import socket as GeventSocket
+
+__all__ = ["Listener", "UpgradableWSGIHandler", "WebSocketServer"]
+
+_logger = logging.getLogger("dualws.server")
+
+#: Seconds that requests in progress get when the server stops.
+_GRACE = 1.0
+
+
+class Listener(pywsgi.WSGIServer):
+    """Accepts the connections of one listening socket.
+
+    :param owner: the server
+    :param sock: the listening socket
+    """
+
+    handler_class = UpgradableWSGIHandler
+
+    def __init__(self, owner: WebSocketServer, sock: socket.socket) -> None:
+        self.owner = owner
+        super().__init__(sock, owner.application, log=None, error_log=None)
+        # The address that clients reach is each connection's own only behind a wildcard.
+        self._wildcard = sock.family != socket.AF_UNIX and sock.getsockname()[0] in (
+            "0.0.0.0",
+            "::",
+        )
+        self._local: Any = sock.getsockname()
+
+    def update_environ(self) -> None:
+        """Nothing: environs are made by the core, and pywsgi's would ask the name server."""
+
+    def do_handle(self, *args: Any) -> None:
+        """Give a new connection a greenlet."""
+        gevent.spawn_raw(serve_connection, self, *args)
+
+    def local_address(self, sock: GeventSocket) -> tuple[str, int] | str:
+        """The address that the client connected to."""
+        local: tuple[str, int] | str = sock.getsockname() if self._wildcard else self._local
+        return local
+
+
+def serve_connection(listener: Listener, sock: GeventSocket, address: Any) -> None:
+    """A connection's greenlet, from its first byte to the end of its websocket's handler."""
+    try:
+        after = _serve_http(listener, sock, address)
+        # A frame that waits for a websocket's life must not hold its HTTP connection.
+        del listener, sock, address
+        if after is not None:
+            after()
+    except GreenletExit:
+        pass
+    except Exception:
+        _logger.exception("A connection ended with an exception")
+
+
+def _serve_http(
+    listener: Listener, sock: GeventSocket, address: Any
+) -> Callable[[], object] | None:
+    owner = listener.owner
+    handler = UpgradableWSGIHandler(sock, address, listener)
+    owner.handlers.add(handler)
+    try:
+        return handler.serve()
+    finally:
+        owner.left_http(handler)
+
+
+class WebSocketServer(Server):
+    """Implements :class:`dualws.contract.Server` on gevent."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        application: WSGIApplication,
+        config: ServerConfig,
+        sockets: Sequence[socket.socket],
+    ) -> None:
+        super().__init__(backend, application, config, sockets)
+        self.gevent_runtime = Runtime()
+        #: connections that speak HTTP
+        self.handlers: set[UpgradableWSGIHandler] = set()
+        #: no further request is read
+        self.stopping = False
+        self._stopped = self.gevent_runtime.waiter()
+        self._idle = self.gevent_runtime.waiter()
+
+    @property
+    def runtime(self) -> Runtime:
+        """How code waits and starts in this server."""
+        return self.gevent_runtime
+
+    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+        """Serve until :meth:`stop`; blocks.
+
+        :param stop_signals: signals that stop the server; needs the main thread
+        """
+        listeners = []
+        watchers = [gevent.signal_handler(number, self.stop) for number in stop_signals]
+        try:
+            for sock in self.sockets:
+                sock.setblocking(False)
+                if sock.family != socket.AF_UNIX:
+                    # Accepted sockets inherit it: without, a small answer waits for the ACK of
+                    # the one before.
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                listener = Listener(self, sock)
+                listeners.append(listener)
+                listener.start()
+            self.opened()
+            try:
+                self._stopped.wait()
+            finally:
+                self.stopping = True
+                for listener in listeners:
+                    listener.close()
+                self._finish()
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            for sock in self.sockets:
+                sock.close()
+
+    def stop(self) -> None:
+        """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
+        # Never directly: a signal may have come in the midst of one of the hub's callbacks.
+        self.gevent_runtime.loop.run_callback_threadsafe(self._stopped.wake)
+
+    def _finish(self) -> None:
+        """End the connections: idle ones at once, websockets as the core does, requests soon."""
+        for handler in list(self.handlers):
+            if not handler.busy:
+                gevent.kill(handler.greenlet)
+        with contextlib.suppress(gevent.Timeout), gevent.Timeout(_GRACE):
+            self.closing()
+            while self.handlers:
+                self._idle.wait()
+        for handler in list(self.handlers):
+            gevent.kill(handler.greenlet)
+        # Let what was killed run its finally clauses.
+        gevent.sleep(0)
+
+    def left_http(self, handler: UpgradableWSGIHandler) -> None:
+        """The connection is closed, or has left HTTP."""
+        self.handlers.discard(handler)
+        if self.stopping:
+            self._idle.wake()

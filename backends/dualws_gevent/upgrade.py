@@ -1,0 +1,77 @@
+"""``environ["dualws.upgrade"]``: how a request leaves HTTP on gevent.
+
+Law: *a connection has one owner*. The socket is detached from the handler before the
+first byte of the 101 is sent, so whatever the application or the handler does afterwards
+cannot reach it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from dualws.contract import ConnectionOwner, Runtime
+from dualws_gevent.transport import Transport
+
+if TYPE_CHECKING:
+    from dualws_gevent.handler import UpgradableWSGIHandler
+
+
+class Upgrade:
+    """Implements :class:`dualws.contract.Upgrade` for one request.
+
+    :param handler: the connection's handler, inside the request
+    """
+
+    __slots__ = ("_handler", "_runtime", "handlers")
+
+    def __init__(self, handler: UpgradableWSGIHandler) -> None:
+        self._handler: UpgradableWSGIHandler | None = handler
+        self._runtime = handler.server.owner.gevent_runtime
+        #: what is to be called after the WSGI cycle
+        self.handlers: list[Callable[[], object]] = []
+
+    @property
+    def runtime(self) -> Runtime:
+        """The server's runtime."""
+        return self._runtime
+
+    def reserve(self) -> bool:
+        """True: a greenlet always has a place."""
+        return True
+
+    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
+        """Send *head*, a whole 101 response, and leave HTTP.
+
+        :raises ConnectionError: the client has gone
+        :raises RuntimeError: the response has begun, or the request is over
+        """
+        handler, self._handler = self._handler, None
+        if handler is None:
+            raise RuntimeError("this request has left HTTP already, or is over")
+        sock, early = handler.leave_http(head)
+        family, kind, proto = sock.family, sock.type, sock.proto
+        # A native socket: gevent's would look for EAGAIN, and wait, where the hub must not.
+        native = cast(socket.socket, _socket.socket(family, kind, proto, fileno=sock.detach()))
+        native.setblocking(False)
+        try:
+            sent = native.send(head)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            native.close()
+            raise ConnectionAbortedError("the client left during the handshake") from error
+        transport = Transport(self._runtime, native, owner, early)
+        if sent < len(head):
+            transport.write(head[sent:])
+        return transport
+
+    def after(self, handler: Callable[[], object]) -> None:
+        """Call *handler* once the WSGI cycle, ``close()`` included, is over."""
+        self.handlers.append(handler)
+
+    def end(self) -> None:
+        """The WSGI cycle is over: an application that kept this object can do no harm."""
+        self._handler = None

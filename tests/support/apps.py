@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypeAlias
 from wsgiref.validate import validator
 
@@ -241,7 +241,7 @@ def repeats(environ: Environ, start_response: Any) -> Iterable[bytes]:
 def wraps_file(environ: Environ, start_response: Any) -> Iterable[bytes]:
     """A file in the server's file wrapper."""
     start_response("200 OK", TEXT)
-    wrapper: Iterable[bytes] = environ["wsgi.file_wrapper"](Path(__file__).open("rb"), 1000)
+    wrapper: Iterable[bytes] = environ["wsgi.file_wrapper"](io.FileIO(__file__), 1000)
     return wrapper
 
 

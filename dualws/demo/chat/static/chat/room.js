@@ -169,6 +169,7 @@ export class Room {
       field.focus();
     });
     form.noValidate = true;
+    if (matchMedia("(hover: hover)").matches) field.focus(); // on a phone a keyboard would rise
     const problem = find("problem").textContent;
     fit();
     this.showProblem(problem);

@@ -179,7 +179,7 @@ def _checked(name: str, plugin: object) -> type[Backend]:
 
 def _raise_unknown(name: str) -> NoReturn:
     installed = names()
-    near = difflib.get_close_matches(name, installed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, installed, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(installed) or "none"
     raise UnknownBackend(

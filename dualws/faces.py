@@ -6,6 +6,7 @@ Law: it decides nothing. It translates between what handlers say and the
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ class WebSocket:
                 self.reserve()
             except HandshakeError as error:
                 self.refusal = error
-                raise
+                raise _for_django(error) from None
             self.switch(subprotocol, headers)
 
     def reserve(self) -> None:
@@ -266,6 +267,16 @@ class WebSocket:
         if len(reason.encode("utf-8")) > 123:
             raise ValueError("a close reason holds at most 123 bytes of UTF-8")
         self.connection.close(code, reason)
+
+
+def _for_django(error: HandshakeError) -> HandshakeError:
+    """The same error as one that Django takes for a refusal, and not for a bug to report."""
+    exceptions = sys.modules.get("django.core.exceptions")
+    if exceptions is None:
+        return error
+    kind = type("HandshakeRefused", (HandshakeError, exceptions.PermissionDenied), {})
+    refused: HandshakeError = kind(error.reason, error.status, error.headers)
+    return refused
 
 
 def message_frame(data: str | bytes | bytearray | memoryview, binary: bool | None = None) -> bytes:

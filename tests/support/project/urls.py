@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
-from support.project import views
+from support.project import sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -29,4 +29,5 @@ urlpatterns = [
     path("async/users/", views.async_users),
     path("async/meet/", views.async_meet),
     path("async/stream/", views.async_stream),
+    path("ws/", include(sockets)),
 ]

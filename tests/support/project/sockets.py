@@ -1,0 +1,285 @@
+"""Websocket views in every style, and what refuses to be one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.decorators import login_required
+from django.core.signals import request_finished
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import path
+
+from dualws import publish, websocket
+from support.notes import identity, note, wait_for_release
+from support.timing import TIMEOUT
+
+
+def _note_end(key: str, ws: Any) -> None:
+    note(key, [ws.close_code, ws.close_reason])
+
+
+@websocket(subprotocols=["chat.v1", "chat.v2"])
+def echo(request: HttpRequest, ws: Any) -> None:
+    """Sends back what comes; notes the end under the query's ``key``."""
+    try:
+        for message in ws:
+            ws.send(message)
+    finally:
+        _note_end(request.GET.get("key", "echo"), ws)
+
+
+@websocket
+def report(request: HttpRequest, ws: Any, word: str) -> None:
+    """What the handler can see of the request."""
+    ws.send(
+        json.dumps(
+            {
+                "user": str(request.user),
+                "cart": request.session.get("cart"),
+                "word": word,
+                "path": ws.path,
+                "origin": ws.origin,
+                "version": ws.version,
+                "protocol": ws.protocol,
+                "subprotocol": ws.subprotocol,
+                "query": request.GET.dict(),
+                "same": ws.request is request and request.META["wsgi.websocket"] is ws,
+                "backend": request.META["wsgi.server"].backend.name,
+                "connections": len(request.META["wsgi.server"].connections),
+                "users": get_user_model().objects.count(),
+                "closed": ws.closed,
+            }
+        )
+    )
+
+
+@websocket
+def cookie(request: HttpRequest, ws: Any) -> None:
+    """Never reached with a changed session: see :func:`visit`."""
+
+
+def visit(request: HttpRequest) -> HttpResponseBase:
+    """Changes the session, so that the middleware sets a cookie on the 101."""
+    request.session["visits"] = request.session.get("visits", 0) + 1
+    response = cookie(request)
+    response.set_cookie("theme", "dark")
+    return response
+
+
+@websocket
+def order(request: HttpRequest, ws: Any) -> None:
+    """Notes, after :func:`note_finished`, that the handler runs."""
+    note("order", "handler")
+    ws.receive()
+
+
+def note_finished(**_: object) -> None:
+    """Notes that a request has ended."""
+    note("order", "request_finished")
+
+
+def ordered(request: HttpRequest) -> HttpResponseBase:
+    """A view whose response notes when Django closes it."""
+    request_finished.connect(note_finished, dispatch_uid="order")
+    note("order", "view")
+    return order(request)
+
+
+@websocket
+def busy(request: HttpRequest, ws: Any) -> None:
+    """Waits for the test before it reads; then echoes until the end."""
+    key = request.GET["key"]
+    note(key, "busy")
+    wait_for_release(key)
+    for message in ws:
+        ws.send(message)
+    _note_end(key, ws)
+
+
+@websocket
+def say_bye(request: HttpRequest, ws: Any) -> None:
+    """Closes with what the first message says; notes what comes afterwards."""
+    code, _, reason = ws.receive().partition(" ")
+    ws.close(int(code), reason)
+    after = ws.receive()
+    note(request.GET["key"], [ws.closed, after, ws.close_code, ws.close_reason])
+
+
+@websocket
+def returns(request: HttpRequest, ws: Any) -> None:
+    """Ends at once."""
+    ws.send("first and last")
+
+
+@websocket
+def crash(request: HttpRequest, ws: Any) -> None:
+    """Raises after the first message."""
+    ws.receive()
+    raise RuntimeError("the handler's own bug")
+
+
+@websocket
+def timeout(request: HttpRequest, ws: Any) -> None:
+    """Tells that nothing came, then goes on."""
+    try:
+        ws.receive(timeout=0.05)
+    except TimeoutError:
+        ws.send("nothing came")
+    ws.send(ws.receive())
+
+
+@websocket
+def flood(request: HttpRequest, ws: Any) -> None:
+    """Sends more than anybody reads, and notes how that ends."""
+    key = request.GET["key"]
+    try:
+        for _ in range(1000):
+            ws.send(bytes(1024 * 1024))
+    except Exception as error:
+        note(key, [type(error).__name__, getattr(error, "code", None)])
+        raise
+
+
+@websocket
+def big(request: HttpRequest, ws: Any) -> None:
+    """One message of ``size`` bytes."""
+    ws.send(b"x" * int(request.GET["size"]))
+
+
+@websocket
+def misuse(request: HttpRequest, ws: Any) -> None:
+    """What ``ws`` says to wrong arguments."""
+    said = []
+    attempts: list[Callable[[], object]] = [
+        lambda: ws.send(5),
+        lambda: ws.send(None),
+        lambda: ws.close(1005),
+        lambda: ws.close(1006),
+        lambda: ws.close(999),
+        lambda: ws.close(1000, "é" * 62),
+        lambda: ws.ping(b"x" * 126),
+    ]
+    for attempt in attempts:
+        try:
+            attempt()
+            said.append("accepted")
+        except (TypeError, ValueError) as error:
+            said.append(type(error).__name__)
+    ws.send(json.dumps(said))
+
+
+@websocket
+def topic(request: HttpRequest, ws: Any) -> None:
+    """Subscribes to ``topic`` and publishes what comes."""
+    name = request.GET["topic"]
+    ws.subscribe(name)
+    ws.send("subscribed")
+    for message in ws:
+        publish(name, message)
+
+
+def publish_by_http(request: HttpRequest) -> HttpResponse:
+    """Publishes from an ordinary view."""
+    return HttpResponse(str(publish(request.GET["topic"], request.GET["data"])))
+
+
+@login_required(login_url="/sign-in/")
+@websocket
+def members(request: HttpRequest, ws: Any) -> None:
+    """Only for those who have signed in."""
+    ws.send(str(request.user))
+
+
+def refuse(request: HttpRequest, code: int) -> HttpResponseBase:
+    """An ordinary response to a handshake."""
+    if code == 302:
+        return redirect("/elsewhere/")
+    return HttpResponse(f"no: {code}", status=code, headers={"X-Why": "because"})
+
+
+def refuse_by_crash(request: HttpRequest) -> HttpResponseBase:
+    """An exception before anything is accepted."""
+    raise RuntimeError("refused by a bug")
+
+
+def loop_inside(request: HttpRequest) -> HttpResponse:
+    """The style of gevent-websocket: the view itself talks, and ends with the socket."""
+    ws = request.META.get("wsgi.websocket")
+    if ws is None:
+        return HttpResponse("no websocket here", status=400)
+    while not ws.closed:
+        message = ws.receive()
+        if message is None:
+            break
+        ws.send(message)
+    note(request.GET.get("key", "inside"), [ws.close_code, ws.closed, ws.receive()])
+    return HttpResponse("this goes nowhere")
+
+
+def crash_inside(request: HttpRequest) -> HttpResponse:
+    """The same with an exception after the accept."""
+    request.META["wsgi.websocket"].receive()
+    raise RuntimeError("bug inside the view")
+
+
+def accept_inside(request: HttpRequest) -> HttpResponse:
+    """Accepts explicitly, with a subprotocol and a header."""
+    ws = request.META["wsgi.websocket"]
+    ws.accept(ws.choose_subprotocol(["chat.v2"]), headers=[("X-Room", "blue")])
+    ws.accept()
+    ws.send(f"{ws.protocol}")
+    return HttpResponse()
+
+
+def two_accept(request: HttpRequest) -> HttpResponse:
+    """A reader and a writer that both trigger the accept."""
+    import threading
+
+    ws = request.META["wsgi.websocket"]
+    writer = threading.Thread(target=ws.send, args=("from the writer",))
+    writer.start()
+    ws.send(ws.receive())
+    writer.join(TIMEOUT)
+    return HttpResponse()
+
+
+def inspect(request: HttpRequest) -> HttpResponse:
+    """The environ of an upgrade request, or of another, seen by an ordinary view."""
+    error = request.META.get("dualws.handshake_error")
+    answer = {
+        "websocket": "wsgi.websocket" in request.META,
+        "server": request.META["wsgi.server"].backend.name,
+        "error": error and error.reason,
+        "thread": identity(),
+    }
+    return HttpResponse(json.dumps(answer))
+
+
+urlpatterns = [
+    path("echo/", echo),
+    path("report/<slug:word>/", report),
+    path("visit/", visit),
+    path("ordered/", ordered),
+    path("busy/", busy),
+    path("bye/", say_bye),
+    path("returns/", returns),
+    path("crash/", crash),
+    path("timeout/", timeout),
+    path("flood/", flood),
+    path("big/", big),
+    path("misuse/", misuse),
+    path("topic/", topic),
+    path("publish/", publish_by_http),
+    path("members/", members),
+    path("refuse/<int:code>/", refuse),
+    path("refuse-by-crash/", refuse_by_crash),
+    path("inside/", loop_inside),
+    path("inside/crash/", crash_inside),
+    path("inside/accept/", accept_inside),
+    path("inside/two/", two_accept),
+    path("inspect/", inspect),
+]

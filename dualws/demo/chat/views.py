@@ -31,15 +31,22 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        name, _, port = self.request.get_host().rpartition(":")
-        other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(name)
         return super().get_context_data(
             people=[Person.of(user) for user in User.objects.order_by("pk")],
             password=PASSWORD,
-            # Cookies belong to a host name, so one browser can be two people under two names.
-            other_address=f"{other}:{port}" if other else None,
+            other_address=other_address(self.request),
             **kwargs,
         )
+
+
+def other_address(request: HttpRequest) -> str | None:
+    """Another address of the demo on this machine.
+
+    Cookies belong to a host name, so one browser can be two people under two names.
+    """
+    name, _, port = request.get_host().rpartition(":")
+    other = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}.get(name)
+    return f"{other}:{port}" if other else None
 
 
 def in_room(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -83,6 +90,7 @@ def room(request: HttpRequest, room: Room) -> HttpResponse:
             "me": Person.of(request.user),
             "messages": [(message, Person.of(message.author)) for message in reversed(messages)],
             "longest": LONGEST,
+            "other_address": other_address(request),
         },
         status=400 if form.is_bound else 200,
     )

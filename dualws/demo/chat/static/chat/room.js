@@ -128,7 +128,8 @@ export class Room {
     for (const link of document.querySelectorAll("[data-room]")) {
       const people = rooms[link.dataset.room] ?? [];
       const holder = link.querySelector("[data-people]");
-      holder.replaceChildren(...people.map(avatarOf), unseen(listed(people, this.me)));
+      const names = people.length ? [unseen(listed(people, this.me))] : [];
+      holder.replaceChildren(...people.map(avatarOf), ...names);
     }
     const here = rooms[this.slug] ?? [];
     find("people").replaceChildren(...here.map(avatarOf));

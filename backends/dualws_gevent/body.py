@@ -1,8 +1,9 @@
 """Request bodies: a buffer over the socket, and the two ways in which a body ends.
 
-Law: *a body is never wholly in memory*. One with a Content-Length is read from the socket
-as the application asks for it; one in chunks, whose length Django must know before it
-reads, is spooled to a temporary file first.
+Law: *the application is called with a body that is there*. Until then nothing of the
+project is involved, so a client that sends one byte a second, or leaves in the midst of
+its upload, holds a greenlet and nothing else, and no view fails because of it. A body past
+``spool_size`` waits on disk.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Protocol
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol, cast
 
-from dualws_gevent.head import BadRequest, find_head
+from dualws_gevent.head import BadRequest, RequestHead, find_head
 
 #: Most that one recv takes, and the size of the pieces that are copied to a file.
 _PIECE = 64 * 1024
 #: Chunk extensions and trailers are dropped; this is the most of them.
 _MAX_CHUNK_LINE = 4096
 _MAX_TRAILERS = 64 * 1024
-_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?").fullmatch
+_chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?").fullmatch
 _trailer = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 
 
@@ -97,120 +98,17 @@ def _gone() -> ConnectionResetError:
     return ConnectionResetError("the client left before it had sent the whole request body")
 
 
-class LengthBody(io.BufferedIOBase):
-    """``wsgi.input`` of a body with a Content-Length.
+def pieces(reader: Reader, length: int) -> Iterator[bytes]:
+    """The pieces of a body of *length* bytes.
 
-    :param reader: the connection
-    :param length: bytes of the body
-    :param before_read: called once, before the first read waits for the client: sends
-        100 Continue when the client asked for it
+    :raises ConnectionError: the client left within it
     """
-
-    def __init__(
-        self, reader: Reader, length: int, before_read: Callable[[], object] | None = None
-    ) -> None:
-        self._reader = reader
-        self._before_read = before_read
-        #: bytes that the application has not read yet
-        self.left = length
-
-    @property
-    def untouched(self) -> bool:
-        """The client was told nothing yet and may still be waiting for 100 Continue."""
-        return self._before_read is not None
-
-    def readable(self) -> bool:
-        return True
-
-    def _some(self, size: int) -> bytes:
-        if self._before_read is not None:
-            before_read, self._before_read = self._before_read, None
-            before_read()
-        data = self._reader.some(min(size, self.left))
+    while length:
+        data = reader.some(length)
         if not data:
             raise _gone()
-        self.left -= len(data)
-        return data
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next *size* bytes, fewer only at the end of the body; all without a size.
-
-        :raises ConnectionError: the client left before it had sent the whole body
-        """
-        wanted = self.left if size is None or size < 0 else min(size, self.left)
-        if not wanted:
-            return b""
-        data = self._some(wanted)
-        if len(data) == wanted:
-            return data
-        parts = [data]
-        wanted -= len(data)
-        while wanted:
-            data = self._some(wanted)
-            parts.append(data)
-            wanted -= len(data)
-        return b"".join(parts)
-
-    def read1(self, size: int = -1, /) -> bytes:
-        """What is there, at most *size* bytes; waits when nothing is."""
-        wanted = self.left if size < 0 else min(size, self.left)
-        return self._some(wanted) if wanted else b""
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        """The next line with its end, at most *size* bytes of it.
-
-        :raises ConnectionError: the client left before it had sent the whole body
-        """
-        wanted = self.left if size is None or size < 0 else min(size, self.left)
-        parts = []
-        buffer = self._reader.buffer
-        while wanted:
-            if not buffer:
-                # What lies past the line's end must stay in the reader.
-                data = self._some(min(wanted, _PIECE))
-                end = data.find(b"\n") + 1
-                if end:
-                    buffer[:0] = data[end:]
-                    self.left += len(data) - end
-                    parts.append(data[:end])
-                    break
-            else:
-                end = buffer.find(b"\n", 0, wanted) + 1
-                data = self._some(end or min(wanted, len(buffer)))
-                if end:
-                    parts.append(data)
-                    break
-            parts.append(data)
-            wanted -= len(data)
-        return b"".join(parts)
-
-    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        """The lines that follow, about *hint* bytes of them."""
-        lines = []
-        size = 0
-        for line in self:
-            lines.append(line)
-            size += len(line)
-            if hint is not None and 0 < hint <= size:
-                break
-        return lines
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def __next__(self) -> bytes:
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    def drain(self, limit: int) -> bool:
-        """Drop what is left so that the next request can be read; False over *limit* bytes."""
-        if self.left > limit:
-            return False
-        while self.left:
-            self._some(self.left)
-        return True
+        length -= len(data)
+        yield data
 
 
 def chunks(reader: Reader) -> Iterator[bytes]:
@@ -223,15 +121,10 @@ def chunks(reader: Reader) -> Iterator[bytes]:
         match = _chunk_size(reader.line(_MAX_CHUNK_LINE))
         if match is None:
             raise BadRequest("a chunk size is not a hexadecimal number")
-        left = int(match[1], 16)
-        if not left:
+        size = int(match[1], 16)
+        if not size:
             break
-        while left:
-            data = reader.some(left)
-            if not data:
-                raise _gone()
-            left -= len(data)
-            yield data
+        yield from pieces(reader, size)
         if reader.line(0):
             raise BadRequest("a chunk is longer than its size")
     room = _MAX_TRAILERS
@@ -241,18 +134,26 @@ def chunks(reader: Reader) -> Iterator[bytes]:
             raise BadRequest("the trailers are not NAME: VALUE, or are over the limit")
 
 
-def spool(pieces: Iterable[bytes], size: int) -> tuple[IO[bytes], int]:
-    """Hold *pieces* in a file that starts in memory; the file at its beginning, its length.
+def receive_body(reader: Reader, head: RequestHead, spool_size: int) -> tuple[BinaryIO, int | None]:
+    """The whole body as a file at its beginning, and its length; None when there is none.
 
-    :param size: bytes held in memory before it goes to disk
+    :param spool_size: bytes that are held in memory; a larger body goes to disk
+    :raises BadRequest: a body in chunks is not valid
+    :raises ConnectionError: the client left within it
     """
-    file = tempfile.SpooledTemporaryFile(max_size=size)  # noqa: SIM115
+    length = head.content_length
+    if not head.chunked:
+        if not length:
+            return io.BytesIO(), length
+        if length <= min(spool_size, _PIECE):
+            return io.BytesIO(b"".join(pieces(reader, length))), length
+    body = tempfile.SpooledTemporaryFile(spool_size)  # noqa: SIM115
     try:
-        for piece in pieces:
-            file.write(piece)
+        for piece in chunks(reader) if length is None else pieces(reader, length):
+            body.write(piece)
     except BaseException:
-        file.close()
+        body.close()
         raise
-    length = file.tell()
-    file.seek(0)
-    return file, length
+    length = body.tell()
+    body.seek(0)
+    return cast(BinaryIO, body), length

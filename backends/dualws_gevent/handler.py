@@ -2,17 +2,16 @@
 
 Law: *nothing of one request reaches the next*. Each has its own response object, its own
 ``contextvars`` context (one greenlet serves the whole connection, and a context belongs
-to a greenlet), and a body that is read to its end or takes the connection with it.
+to a greenlet), and a body that was read to its end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-import io
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import pywsgi
@@ -22,8 +21,8 @@ from greenlet import getcurrent
 from dualws.contract import ENVIRON_UPGRADE, Environ
 from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ
-from dualws_gevent.body import LengthBody, Reader, chunks, spool
-from dualws_gevent.head import BadRequest, RequestHead, parse_head
+from dualws_gevent.body import Reader, receive_body
+from dualws_gevent.head import BadRequest, parse_head
 from dualws_gevent.response import Response
 from dualws_gevent.upgrade import Upgrade
 
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("dualws.server")
 
-#: A body that the application left unread is dropped up to this size, so that the next
-#: request can be read; over it the connection ends.
-_DRAINED = 256 * 1024
 #: Seconds, and bytes, that a client gets to read the answer before the connection is closed.
 _LINGER = 2.0
 _LINGERED = 4 * 1024 * 1024
@@ -64,7 +60,6 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         self.busy = False
         self.response: Response | None = None
         self._after: Callable[[], object] | None = None
-        self._unread: LengthBody | None = None
 
     # -- the connection ------------------------------------------------------------
 
@@ -105,10 +100,11 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         self.busy = True
         # The running greenlet's own context: unlike Context.run() it leaves no frame behind.
         getcurrent().gr_context = contextvars.Context()
-        body, length = self._body(head, sock)
+        if head.expects_continue and (head.chunked or head.content_length):
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body, length = receive_body(self.reader, head, config.spool_size)
         self.response = response = Response(sock, head)
         response.must_close = self._must_close
-        self._unread = body if isinstance(body, LengthBody) else None
         try:
             environ = make_environ(
                 method=head.method,
@@ -141,7 +137,6 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
     def _next(self, upgrade: Upgrade | None) -> bool:
         """Whether another request may be read from this connection."""
         response, self.response = self.response, None
-        unread, self._unread = self._unread, None
         if upgrade is not None and upgrade.handlers:
             self._after = _in_turn(upgrade.handlers)
         if self.sock is None or response is None or self._after is not None:
@@ -149,10 +144,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         if response.gone:
             return False
         if not response.keep_alive or self.server.owner.stopping:
-            self._linger(unread is not None and unread.left > 0)
-            return False
-        if unread is not None and not unread.drain(_DRAINED):
-            self._linger(True)
+            if self.reader.buffer:
+                self._linger()
             return False
         self.busy = False
         if self.reader.buffer:
@@ -162,30 +155,9 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
 
     # -- one request ---------------------------------------------------------------
 
-    def _body(self, head: RequestHead, sock: GeventSocket) -> tuple[BinaryIO, int | None]:
-        """The request's ``wsgi.input`` and its length, None when there is no body."""
-
-        def proceed() -> None:
-            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-        if head.chunked:
-            if head.expects_continue:
-                proceed()
-            file, length = spool(chunks(self.reader), self.server.owner.config.spool_size)
-            return cast(BinaryIO, file), length
-        if not head.content_length:
-            return io.BytesIO(), head.content_length
-        body = LengthBody(
-            self.reader, head.content_length, proceed if head.expects_continue else None
-        )
-        return cast(BinaryIO, body), head.content_length
-
     def _must_close(self) -> bool:
         """Whether the head that is about to be sent must say that the connection ends."""
-        if self.server.owner.stopping:
-            return True
-        unread = self._unread
-        return unread is not None and (unread.untouched or unread.left > _DRAINED)
+        return self.server.owner.stopping
 
     def _run(self, environ: Environ, response: Response) -> None:
         """The whole WSGI cycle, ``close()`` included, in this greenlet."""
@@ -251,18 +223,18 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         )
         try:
             sock.sendall(answer.encode("latin-1"))
-            self._linger(True)
+            self._linger()
         except OSError:
             pass
 
-    def _linger(self, unread: bool) -> None:
+    def _linger(self) -> None:
         """Send FIN, and let the client read the answer before the socket is closed.
 
-        :param unread: the client may still be sending: a socket that is closed with bytes
-            unread sends RST, and takes the answer away from the client (RFC 9112 section 9.6)
+        A socket that is closed with bytes unread sends RST, which takes the answer away
+        from the client (RFC 9112 section 9.6).
         """
         sock = self.sock
-        if sock is None or not (unread or self.reader.buffer):
+        if sock is None:
             return
         self.busy = False
         sock.shutdown(1)

@@ -83,6 +83,7 @@ class Response:
         self.must_close: Callable[[], bool] | None = None
         self._headers: list[tuple[str, str]] = []
         self._left: int | None = None
+        self._total: int | None = None
         self._chunked = False
         self._bodiless = self._is_head
         self._turn = 0
@@ -140,10 +141,12 @@ class Response:
         """
         if self.switched:
             return
+        if not isinstance(data, bytes):
+            raise TypeError(f"the body must be bytes, not {type(data).__name__}")
         if not self.status:
             raise AssertionError("the application sent a body before it called start_response")
         if not self.begun:
-            self._begin(data, None)
+            self._begin(data, self._total)
         elif data and not self._bodiless:
             self._send_piece(data)
 
@@ -156,16 +159,12 @@ class Response:
         """
         if isinstance(result, FileWrapper):
             result.blksize = max(result.blksize, _FILE_PIECE)
-        total = None
-        if isinstance(result, list | tuple):
-            total = sum(map(len, result))
+        if isinstance(result, list | tuple) and not self.begun:
+            self._total = sum(map(len, result))
         for data in result:
             if self.switched or not data:
                 continue
-            if not self.begun and self.status:
-                self._begin(data, total)
-            else:
-                self.write(data)
+            self.write(data)
             if self._bodiless:
                 break
         if self.switched:

@@ -218,6 +218,7 @@ def test_a_large_early_message_is_not_lost(live: LiveServer) -> None:
 @pytest.mark.parametrize("path", ["/ws/echo/", "/ws/inside/"])
 def test_a_page_of_another_origin_is_refused_and_logged(live: LiveServer, path: str) -> None:
     start = live.stderr.position
+    live.accept_traceback("may not open this websocket")  # Django logs it as PermissionDenied
     status, _, body = answer(live, path, Origin="http://evil.example")
     assert status == 403
     assert b"evil.example" in body
@@ -235,6 +236,7 @@ def test_the_own_origin_and_no_origin_are_accepted(live: LiveServer, path: str) 
 
 def test_listed_origins_are_accepted(serve_app) -> None:  # type: ignore[no-untyped-def]
     server = serve_app("support.project.wsgi", "--allowed-origins", "https://*.example.com")
+    server.accept_traceback("may not open this websocket")
     for path in ("/ws/echo/", "/ws/inside/"):
         with server.connect() as client:
             origin = ("Origin", "https://app.example.com")

@@ -55,7 +55,8 @@ def test_curl_uploads_with_expect(live: LiveServer, upload: tuple[Path, str]) ->
 @needs("curl")
 def test_curl_uploads_in_chunks(live: LiveServer, upload: tuple[Path, str]) -> None:
     path, digest = upload
-    output = curl("-H", "Transfer-Encoding: chunked", "-T", str(path), live.url("/upload/"))
+    words = ("-H", "Transfer-Encoding: chunked", "--data-binary", f"@{path}")
+    output = curl(*words, live.url("/upload/"))
     assert json.loads(output) == {
         "sha256": digest,
         "length": 2 * MIB,

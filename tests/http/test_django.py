@@ -7,7 +7,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from support.raw import Response
 from support.server import LiveServer
+
+
+def session_cookie(answer: Response) -> str:
+    """The session's cookie as a client sends it back."""
+    (cookie,) = [value for value in answer.all("Set-Cookie") if value.startswith("sessionid=")]
+    return cookie.split(";")[0]
 
 
 def test_a_session_lives_over_connections(live: LiveServer) -> None:
@@ -20,9 +27,9 @@ def test_a_session_lives_over_connections(live: LiveServer) -> None:
 
 
 def test_a_signed_in_user(live: LiveServer) -> None:
-    (cookie,) = live.get("/sign-in/", name="ada").all("Set-Cookie")
+    cookie = session_cookie(live.get("/sign-in/", name="ada"))
     with live.connect() as client:
-        client.send_request("GET", "/session/", ("Host", "a"), ("Cookie", cookie.split(";")[0]))
+        client.send_request("GET", "/session/", ("Host", "a"), ("Cookie", cookie))
         assert json.loads(client.read_response().body)["user"] == "ada"
 
 

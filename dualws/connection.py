@@ -79,10 +79,10 @@ class Connection:
         "close_code",
         "close_reason",
         "on_lost",
-        "on_pong",
         "runtime",
         "server",
         "topics",
+        "wants_pongs",
     )
 
     def __init__(self, server: Server, stream: Stream) -> None:
@@ -91,13 +91,13 @@ class Connection:
         self._stream = stream
         self._lock = self.runtime.lock()
         self._transport: Transport
-        self._inbox: deque[str | bytes] = deque()
+        self._inbox: deque[str | bytes | Pong] = deque()
         self._inbox_bytes = 0
         self._paused = False
         #: to be called once, without the lock, when there is something to take
         self._ready: Callable[[], object] | None = None
         self._waiter: Waiter | None = None
-        self._senders: list[Waiter] | None = None
+        self._senders: list[Callable[[], object]] | None = None
         #: whether the peer's side, or ours, has ended: nothing more goes to the inbox
         self._end = False
         #: the close frame that answers the peer's end, when it is its turn
@@ -111,7 +111,8 @@ class Connection:
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
         self.close_code: int | None = None
         self.close_reason = ""
-        self.on_pong: Callable[[bytes], object] | None = None
+        #: whether :meth:`take` also gives pongs, in line with the messages
+        self.wants_pongs = False
         self.on_lost: Callable[[], object] | None = None
         #: topics of ``dualws.pubsub`` that it is subscribed to
         self.topics: set[str] | None = None
@@ -204,8 +205,8 @@ class Connection:
             if not self._close_sent and self._transport.buffered <= _PONG_LIMIT:
                 self._write(frames.build(frames.PONG, event.data))
         elif type(event) is Pong:
-            if self.on_pong is not None:
-                return lambda data=event.data, call=self.on_pong: call(data)  # type: ignore[misc]
+            if self.wants_pongs and not self._end:
+                self._inbox.append(event)
         elif type(event) is Close:
             if self._close_sent:  # it is the answer to ours: the handshake is complete
                 self._transport.close()
@@ -248,12 +249,12 @@ class Connection:
 
     # -- for the handler -----------------------------------------------------------
 
-    def take(self, ready: Callable[[], object]) -> str | bytes | Sentinel:
+    def take(self, ready: Callable[[], object]) -> str | bytes | Pong | Sentinel:
         """The next message, without waiting.
 
         :param ready: called once, from any thread, when there is something to take after
             this returned :data:`WAIT`
-        :return: a message, :data:`WAIT`, or :data:`ENDED`
+        :return: a message, a pong if those are wanted, :data:`WAIT`, or :data:`ENDED`
         :raises RuntimeError: other code waits for the next message already
         """
         with self._lock:
@@ -270,9 +271,10 @@ class Connection:
             self._ready = ready
             return WAIT
 
-    def _pop(self) -> str | bytes:
+    def _pop(self) -> str | bytes | Pong:
         message = self._inbox.popleft()
-        self._inbox_bytes -= len(message)
+        if type(message) is not Pong:
+            self._inbox_bytes -= len(message)
         if self._paused and len(self._inbox) <= self.config.max_queued_messages // 2:
             self._paused = False
             if self._stream.pending:
@@ -331,6 +333,20 @@ class Connection:
                 return
         self._wait_for_peer()
 
+    def send_or_wait(self, frame: bytes, drained: Callable[[], object]) -> int | None:
+        """Send a frame; for code that waits in its own way.
+
+        :param drained: as for :meth:`when_drained`, whose result is returned
+        :raises WebSocketClosed: it is closed
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                raise self.closed_error()
+            self._write(frame)
+            if self._transport.buffered <= self.config.send_buffer_size:
+                return None
+        return self.when_drained(drained)
+
     def send_nowait(self, frame: bytes) -> bool:
         """Send a frame, or end the connection (1008) if its peer reads too slowly for it.
 
@@ -347,33 +363,53 @@ class Connection:
 
     def _wait_for_peer(self) -> None:
         waiter = self.runtime.waiter()
-        limit = self.config.send_buffer_size
-        while True:
-            with self._lock:
-                before = self._transport.buffered
-                if before <= limit or self._lost:
-                    return
-                if self._senders is None:
-                    self._senders = []
-                self._senders.append(waiter)
+        wake = waiter.wake
+        while (before := self.when_drained(wake)) is not None:
             if waiter.wait(self.config.send_timeout):
-                continue
-            with self._lock:
-                waiting = self._senders is not None and waiter in self._senders
-                if waiting and self._senders is not None:
-                    self._senders.remove(waiter)
-                stuck = self._transport.buffered >= before
-            if not waiting:
+                return
+            if not self.cancel_drained(wake):
                 waiter.wait()
-            elif stuck:
-                self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
-                raise SendTimeout(1008, "the peer reads too slowly")
+                return
+            self.check_progress(before)
+
+    def when_drained(self, callback: Callable[[], object]) -> int | None:
+        """Call *callback* once, from any thread, when the peer has read or gone.
+
+        :return: how many bytes wait for the peer; None when the send buffer has room, and
+            *callback* will not be called
+        """
+        with self._lock:
+            before = self._transport.buffered
+            if before <= self.config.send_buffer_size or self._lost:
+                return None
+            if self._senders is None:
+                self._senders = []
+            self._senders.append(callback)
+            return before
+
+    def cancel_drained(self, callback: Callable[[], object]) -> bool:
+        """Take :meth:`when_drained` back; False when *callback* has been, or is being, called."""
+        with self._lock:
+            if self._senders is None or callback not in self._senders:
+                return False
+            self._senders.remove(callback)
+            return True
+
+    def check_progress(self, before: int) -> None:
+        """After ``send_timeout`` seconds: give the peer up if it has taken nothing.
+
+        :param before: what :meth:`when_drained` returned
+        :raises SendTimeout: it has not; the connection is being closed with 1008
+        """
+        if self._transport.buffered >= before:
+            self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
+            raise SendTimeout(1008, "the peer reads too slowly")
 
     def _wake_senders(self) -> None:
         with self._lock:
             senders, self._senders = self._senders, None
-        for waiter in senders or ():
-            waiter.wake()
+        for wake in senders or ():
+            wake()
 
     def _too_slow(self, why: str) -> None:
         logger.warning(

@@ -18,8 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from support.backends import chosen
+from support.backends import LIBRARIES, chosen
 from support.server import LiveServer
+
+#: Tests of what is private to a backend are named after it, and leave with it.
+collect_ignore_glob = [f"backends/test_{name}_*.py" for name in LIBRARIES if name not in chosen()]
 
 _SHOWN = pytest.StashKey[list[tuple[LiveServer, int]]]()
 

@@ -134,11 +134,16 @@ def run_reloading(serve: Callable[[Callable[[Server], None]], None]) -> NoReturn
 
     reloader = Reloader()
 
+    def on_made(server: Server) -> None:
+        servers.append(server)
+        # Whoever sees the server announced may change a file at once.
+        reloader.remember()
+
     def serve_or_report() -> None:
         try:
-            serve(servers.append)
+            serve(on_made)
         except Exception as error:
-            reloader.note(files_of(error))
+            reloader.add(files_of(error))
             _print(error)
 
     def watch() -> None:
@@ -172,8 +177,7 @@ def wait_for_change(error: Exception) -> NoReturn:
     from dualws.serving.reloader import RepairReloader, files_of
 
     reloader = RepairReloader()
-    reloader.note(files_of(error))
-    reloader.note(reloader.watched_files())
+    reloader.add(files_of(error))
     _print(error)
     reloader.run_loop()
     sys.exit(RELOAD)

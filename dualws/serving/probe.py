@@ -14,6 +14,7 @@ import subprocess
 import sys
 from typing import Any, NoReturn
 
+from dualws import bootstrap
 from dualws.errors import ApplicationNotFound, ConfigurationError
 from dualws.serving import explain
 from dualws.serving.child import interpreter
@@ -83,7 +84,11 @@ def _answer(module: str) -> dict[str, object]:
     if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
         return {"backend": None}
     try:
-        return {"backend": getattr(settings, "DUALWS_BACKEND", None)}
+        value = getattr(settings, bootstrap.VARIABLE, None)
+        bootstrap.choose_from_settings(value)
+        return {"backend": value}
+    except ConfigurationError as error:
+        return {"settings": str(error)}
     except Exception as error:
         return {"settings": explain.settings_failure(error)}
 
@@ -98,7 +103,7 @@ def main(question: dict[str, Any]) -> NoReturn:
     os.dup2(2, 1)
     answer = _answer(question["module"])
     with answer_to:
-        json.dump(answer, answer_to, default=repr)
+        json.dump(answer, answer_to)
     sys.stderr.flush()
     # Threads that the settings started must not keep the answer waiting.
     os._exit(0)

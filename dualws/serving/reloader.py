@@ -28,20 +28,22 @@ class Reloader(autoreload.StatReloader):
         super().__init__()
         self._times: dict[Path, float] = {}
 
-    def note(self, files: Iterable[Path]) -> None:
-        """Remember how *files* are now, and watch them."""
-        for file in files:
-            try:
-                self._times[file] = file.stat().st_mtime
-            except OSError:
-                continue
-            self.extra_files.add(file)
+    def remember(self) -> None:
+        """Remember how all files that are watched by now are, unless they are remembered."""
+        for file, modified in self.snapshot_files():
+            self._times.setdefault(file, modified)
+
+    def add(self, files: Iterable[Path]) -> None:
+        """Watch *files* too, from now on."""
+        self.extra_files.update(files)
+        self.remember()
 
     def tick(self) -> Iterator[None]:
         """Look at all files, again and again."""
         while True:
             for file, modified in self.snapshot_files():
-                if modified > self._times.setdefault(file, modified):
+                # Older counts too: a file may be put back with its old time.
+                if modified != self._times.setdefault(file, modified):
                     self._times[file] = modified
                     self.notify_file_changed(file)
             yield

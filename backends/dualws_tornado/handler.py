@@ -84,12 +84,15 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             if start_line.version == "HTTP/1.0":
                 # RFC 9112 section 6.1
                 raise HTTPInputError("Transfer-Encoding in an HTTP/1.0 request")
-            self._body = self._spool()
-        elif "Content-Length" in headers:
-            self._body = self._spool()
-
-    def _spool(self) -> Any:
-        return tempfile.SpooledTemporaryFile(max_size=self.server.config.spool_size)
+        elif "Content-Length" not in headers:
+            return
+        self._body = _spool(self.server.config.spool_size)
+        if headers.get("Expect", "").lower() == "100-continue":
+            # Tornado would answer it in HTTP/1.0 too (RFC 9110 section 10.1.1).
+            self._headers = headers.copy()
+            del headers["Expect"]
+            if start_line.version != "HTTP/1.0" and headers.get("Content-Length") != "0":
+                self.connection.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the body."""
@@ -188,6 +191,11 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             close = getattr(result, "close", None)
             if close is not None:
                 close()
+
+
+def _spool(size: int) -> Any:
+    """A file that is in memory up to *size* bytes, on disk past it."""
+    return tempfile.SpooledTemporaryFile(max_size=size)
 
 
 def _address(address: Any) -> tuple[str, int] | str:

@@ -55,7 +55,9 @@ class _Connection(HTTPServerConnectionDelegate):
         self.peer = peer
 
     def __str__(self) -> str:
-        return str(self.peer)
+        if isinstance(self.peer, tuple):
+            return f"{self.peer[0]} port {self.peer[1]}"
+        return "a unix socket"
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection

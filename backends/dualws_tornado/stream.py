@@ -1,39 +1,55 @@
 """The stream of one accepted connection while it speaks HTTP.
 
-Law: Tornado's parser reads the head of a request through :meth:`Stream.read_until_regex`
-and nothing else, so what the parser is lenient about, and what it would only cut off, is
-refused here: bare line feeds (RFC 9112 section 2.2), heads that are too large.
+Law: Tornado's parser sees a request only through the methods here, so what it is lenient
+about is refused here, what it does not know is taken out here, and what it would only cut off is
+answered here: bare line feeds (RFC 9112 section 2.2), heads that are too large, chunk
+extensions and trailers (section 7.1), malformed requests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tornado.httputil import HTTPInputError
+from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
 #: Seconds that a client may be silent while the server waits for (more of) a request.
 SILENCE = 75.0
+#: Largest line of a chunked body: a chunk's size with its extensions, or a trailer field.
+_CHUNK_LINE = 4096
+#: Trailer fields of one body.
+_TRAILERS = 100
+#: What Tornado writes before it closes a connection with a malformed request.
+_TORNADO_REFUSES = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
-_TOO_LONG = "HTTP/1.1 {} {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+Refuse = Callable[[socket.socket, bytes], object]
+
+
+def _answer(status: str) -> bytes:
+    body = f"{status[4:]}\n"
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    ).encode()
 
 
 class Stream(IOStream):
-    """An ``IOStream`` that answers oversized heads and keeps TCP_NODELAY as it is.
+    """An ``IOStream`` that is strict, and that keeps TCP_NODELAY as it is.
 
     :param sock: the accepted socket
     :param refuse: given a socket and a last answer; owns the socket from then on
     """
 
-    def __init__(
-        self, sock: socket.socket, refuse: Callable[[socket.socket, bytes], object]
-    ) -> None:
+    def __init__(self, sock: socket.socket, refuse: Refuse) -> None:
         super().__init__(sock)
         self._refuse = refuse
-        self._reads_head = False
+        #: largest head, while one is read
+        self._head_limit = 0
+        self._body_ended = False
         #: loop time at which the client counts as gone; infinite while none of its bytes are due
         self.deadline = math.inf
 
@@ -44,32 +60,87 @@ class Stream(IOStream):
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: the option is inherited from the listener and stays on."""
 
+    # -- the head ------------------------------------------------------------------
+
     def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
         """Read the head of a request.
 
         :raises HTTPInputError: it has line feeds without a carriage return
         """
-        self._reads_head = True
+        self._head_limit = max_bytes or self.max_buffer_size
         self.heard()
         return self._strict(super().read_until_regex(regex, max_bytes))
 
     async def _strict(self, read: Awaitable[bytes]) -> bytes:
         head = await read
-        self._reads_head = False
+        self._head_limit = 0
         if head.count(b"\n") != head.count(b"\r\n"):
             raise HTTPInputError("line feed without a carriage return in the request's head")
         return head
 
+    # -- a chunked body --------------------------------------------------------------
+
+    def read_until(self, delimiter: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
+        """Read the line that begins a chunk, without its extensions."""
+        return self._read_chunk_line()
+
+    async def _read_chunk_line(self) -> bytes:
+        line = await self._read_line()
+        size, extended, _ = line.partition(b";")
+        if extended:
+            size = size.rstrip(b" \t")
+        if size and not size.strip(b"0"):
+            await self._drop_trailers()
+        return size + b"\r\n"
+
+    async def _read_line(self) -> bytes:
+        line = (await super().read_until(b"\r\n", max_bytes=_CHUNK_LINE))[:-2]
+        if b"\n" in line or b"\r" in line:
+            raise HTTPInputError("line feed or carriage return inside a line of a chunked body")
+        return line
+
+    async def _drop_trailers(self) -> None:
+        trailers = HTTPHeaders()
+        for _ in range(_TRAILERS + 1):
+            line = await self._read_line()
+            if not line:
+                self._body_ended = True
+                return
+            trailers.parse_line(line.decode("latin-1"))
+        raise HTTPInputError(f"more than {_TRAILERS} trailer fields")
+
+    def read_bytes(self, num_bytes: int, partial: bool = False) -> Awaitable[bytes]:
+        """Read from the body; the line end of a chunked one was read with its trailers."""
+        if self._body_ended:
+            self._body_ended = False
+            ended: asyncio.Future[bytes] = asyncio.Future()
+            ended.set_result(b"\r\n")
+            return ended
+        return super().read_bytes(num_bytes, partial)
+
+    # -- the end ---------------------------------------------------------------------
+
+    def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
+        """Write; Tornado's answer to a malformed request is replaced by a complete one."""
+        if data == _TORNADO_REFUSES and not self.closed():
+            self._refuse(self.socket.dup(), _answer("400 Bad Request"))
+            data = b""
+        return super().write(data)
+
     def close(self, exc_info: Any = False) -> None:
-        """Close; a request whose head is too large is answered with 414 or 431 first."""
-        if isinstance(exc_info, UnsatisfiableReadError) and self._reads_head and not self._closed:
-            # Without a line end in all this it is the request line that is too long.
-            line_ended = b"\n" in self._read_buffer.lstrip(b"\r\n")
-            status = (
-                (431, "Request Header Fields Too Large") if line_ended else (414, "URI Too Long")
-            )
-            self._refuse(self.socket.dup(), _TOO_LONG.format(*status).encode())
+        """Close; a request that passes a limit of the parser is answered first."""
+        if isinstance(exc_info, UnsatisfiableReadError) and not self.closed():
+            self._refuse(self.socket.dup(), _answer(self._passed_limit()))
         super().close(exc_info)
+
+    def _passed_limit(self) -> str:
+        if not self._head_limit:
+            return "400 Bad Request"
+        end = self._read_buffer.lstrip(b"\r\n").find(b"\n")
+        # Where the request line alone is too long, it is its fault.
+        if end < 0 or end > self._head_limit:
+            return "414 URI Too Long"
+        return "431 Request Header Fields Too Large"
 
     def release(self) -> tuple[socket.socket, bytes]:
         """Give up the socket: returns it and what the client had sent beyond the request.
@@ -81,10 +152,11 @@ class Stream(IOStream):
         if self.closed() or self.writing():
             raise ConnectionAbortedError("the client has gone")
         # A partial read takes what is in the buffer, or what is in the socket.
-        early = self.read_bytes(self.max_buffer_size, partial=True)
-        if self.closed():
+        early = super().read_bytes(self.max_buffer_size, partial=True)
+        assert isinstance(early, asyncio.Future)
+        if self.closed() and not (early.done() and early.exception() is None):
             raise ConnectionAbortedError("the client has gone")
         self.io_loop.remove_handler(self.fileno())
         sock, self.socket = self.socket, None  # type: ignore[assignment]
         self._closed = True
-        return sock, early.result() if early.done() else b""  # type: ignore[attr-defined]
+        return sock, early.result() if early.done() else b""

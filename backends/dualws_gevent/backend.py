@@ -22,7 +22,7 @@ class GeventBackend(Backend):
 
         :raises PreparedTooLate: something that had to come later is already imported
         """
-        from dualws_gevent.prepare import prepare
+        from dualws_gevent.drivers import prepare
 
         prepare()
 

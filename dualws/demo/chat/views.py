@@ -75,8 +75,8 @@ def room(request: HttpRequest, room: Room) -> HttpResponse:
 
     The form works by itself, without JavaScript; with it, messages go over the websocket.
     """
-    form = MessageForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = MessageForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
         services.say(room, request.user, form)
         return redirect(room)
     messages = room.messages.select_related("author").order_by("-pk")[:HISTORY]

@@ -84,11 +84,13 @@ class Timer:
 class Runtime:
     """Implements :class:`dualws.contract.Runtime` on an asyncio loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ident = 0
         self._tasks: set[asyncio.Task[object]] = set()
         self._spawned = Workers(_UNLIMITED, 0, "dualws-spawned")
+        # Not the threads of HTTP: neither may hold the other up.
+        self._pool = Workers(threads, 0, "dualws-pool")
 
     # -- for the server ------------------------------------------------------------
 
@@ -135,6 +137,10 @@ class Runtime:
     def spawn(self, function: Callable[..., object], *args: object) -> None:
         """Run blocking code in a daemon thread, in a ``contextvars`` context of its own."""
         self._spawned.submit(lambda: contextvars.Context().run(function, *args))
+
+    def submit(self, function: Callable[..., object], *args: object) -> None:
+        """Run short code that may block in a thread of the pool, in a context of its own."""
+        self._pool.submit(lambda: contextvars.Context().run(function, *args))
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call *callback* in the loop's thread after *delay* seconds."""

@@ -21,7 +21,7 @@ from tornado.http1connection import (
     HTTP1ServerConnection,
 )
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
-from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
@@ -86,7 +86,7 @@ class WebSocketServer(Server):
         sockets: Sequence[socket.socket],
     ) -> None:
         super().__init__(backend, application, config, sockets)
-        self._runtime = Runtime()
+        self._runtime = Runtime(config.threads)
         self.workers = Workers(config.threads, config.max_blocking_handlers, "dualws-worker")
         #: connections that speak HTTP
         self.http_connections: set[_Connection] = set()
@@ -108,17 +108,13 @@ class WebSocketServer(Server):
     def run(self, *, stop_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; signals only have an effect in the main thread."""
         loop = new_event_loop()
-        asyncio.set_event_loop(loop)
+        # Tornado's view of the loop: made here, so that it can be closed here.
+        io_loop = AsyncIOLoop(asyncio_loop=loop, make_current=False)
         try:
             loop.run_until_complete(self._serve(stop_signals))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
-            asyncio.set_event_loop(None)
-            io_loop = IOLoop._ioloop_for_asyncio.get(loop)
-            if io_loop is not None:
-                io_loop.close()
-            else:
-                loop.close()
+            io_loop.close()
 
     def stop(self) -> None:
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
@@ -145,8 +141,8 @@ class WebSocketServer(Server):
                     # Accepted sockets inherit it.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 loop.add_reader(sock.fileno(), self._accept, sock)
-            sweeper = loop.create_task(self._sweep())
             self.opened()
+            sweeper = loop.create_task(self._sweep())
             if self._stopped.is_set():
                 stopping.set()
             await stopping.wait()
@@ -199,8 +195,8 @@ class WebSocketServer(Server):
         """The response of *handler* is complete, or its client has gone."""
         self.active.discard(handler)
         if self._finished is not None:
-            # What is left may only finish; the client must not start another one.
-            handler.connection.stream.deadline = 0.0
+            # The client must not start another one.
+            handler.connection.stream.close()
             if not self.active:
                 self._finished.set()
 
@@ -239,7 +235,7 @@ class WebSocketServer(Server):
             self._runtime.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _serve_http(self, sock: socket.socket, peer: Address) -> None:
-        stream = Stream(sock, lambda sock, answer: Refusal(self._runtime, sock, answer))
+        stream = Stream(sock, self._refuse)
         connection = _Connection(self, stream, sock.getsockname(), peer)
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
@@ -249,3 +245,7 @@ class WebSocketServer(Server):
         transport = Transport(self._runtime, sock, owner, early, self._transports.discard)
         self._transports.add(transport)
         return transport
+
+    def _refuse(self, sock: socket.socket, answer: bytes) -> None:
+        refusal = Refusal()
+        refusal.begin(self._runtime, self.adopt(sock, refusal, b""), answer)

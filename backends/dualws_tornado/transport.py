@@ -14,9 +14,12 @@ from collections.abc import Callable
 
 from dualws.contract import ConnectionOwner
 from dualws.transport import SocketTransport
-from dualws_tornado.runtime import Runtime
+from dualws_tornado.runtime import Runtime, Timer
 
 log = logging.getLogger("dualws.server")
+
+#: Seconds that a refused peer has to read the answer.
+LINGER = 2.0
 
 
 class Transport(SocketTransport):
@@ -84,20 +87,16 @@ class Refusal:
 
     Closing at once, with bytes of the peer unread, would send RST, and RST takes the
     answer away from the peer.
-
-    :param runtime: the server's runtime
-    :param sock: connected non-blocking socket; owned from now on
-    :param answer: what is sent
-    :param linger: seconds that the peer has to read it and to close
     """
 
-    def __init__(
-        self, runtime: Runtime, sock: socket.socket, answer: bytes, linger: float = 2.0
-    ) -> None:
-        transport = Transport(runtime, sock, self)
+    def __init__(self) -> None:
+        self._timer: Timer | None = None
+
+    def begin(self, runtime: Runtime, transport: Transport, answer: bytes) -> None:
+        """Send *answer*; the peer has :data:`LINGER` seconds to read it and to close."""
         transport.write(answer)
         transport.close()
-        self._timer = runtime.call_later(linger, transport.abort)
+        self._timer = runtime.call_later(LINGER, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """The peer still sends: dropped."""
@@ -110,4 +109,5 @@ class Refusal:
 
     def connection_lost(self, error: OSError | None) -> None:
         """It is over."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,5 @@
+"""Benchmarks of dualws beside its peers: ``python -m benchmarks echo`` (see docs/benchmarks.md).
+
+Law: only ratios within one run count. Every server of a run is started once, rounds go
+around all of them in turn, and what a round shows is kept as it was measured.
+"""

@@ -1,0 +1,1 @@
+"""The same Django project with Channels."""

@@ -1,0 +1,1 @@
+"""A Django project with a websocket view, as a user writes it."""

@@ -1,0 +1,25 @@
+"""gevent-websocket on bare pywsgi: ``python -m gevent_websocket_echo PORT``."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+from collections.abc import Callable, Iterable  # noqa: E402
+from typing import Any  # noqa: E402
+
+from gevent.pywsgi import WSGIServer  # noqa: E402
+from geventwebsocket.handler import WebSocketHandler  # noqa: E402
+
+
+def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    websocket = environ.get("wsgi.websocket")
+    if websocket is not None:
+        while (message := websocket.receive()) is not None:
+            websocket.send(message)
+    return []
+
+
+if __name__ == "__main__":
+    address = ("127.0.0.1", int(sys.argv[1]))
+    WSGIServer(address, application, handler_class=WebSocketHandler, log=None).serve_forever()

@@ -1,0 +1,94 @@
+"""A server in a process of its own: pinned, asked whether it listens, stopped by its id."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks import cpu
+from benchmarks.contenders import HOST, PORT, PYTHON, Contender
+from benchmarks.errors import BenchmarkError
+
+APPS = Path(__file__).resolve().parent / "apps"
+#: Seconds that a server has to listen, and to end.
+_START, _STOP = 60.0, 10.0
+
+
+class ServerProcess:
+    """Starts *contender* and returns once it listens.
+
+    :param contender: the server
+    :param python: interpreter of its environment
+    :param folder: an empty folder to run in
+    :param core: core to pin it to
+    :raises BenchmarkError: it does not listen; the text has what it printed
+    """
+
+    def __init__(self, contender: Contender, python: str, folder: Path, core: int | None) -> None:
+        self.contender = contender
+        self.port = _free_port()
+        self._log = folder / "output"
+        words = {PYTHON: python, PORT: str(self.port)}
+        command = [words.get(w, w.replace(PORT, str(self.port))) for w in contender.command]
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(("DUALWS_", "DJANGO_"))}
+        environ.update(PYTHONPATH=str(APPS), BENCHMARK_FOLDER=str(folder))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=functools.partial(cpu.pin, core),
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def _wait(self) -> None:
+        end = time.monotonic() + _START
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                raise BenchmarkError(self.story("ended before it listened"))
+            try:
+                socket.create_connection((HOST, self.port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise BenchmarkError(self.story(f"did not listen within {_START:g} s"))
+
+    def story(self, what: str) -> str:
+        """*what* happened, and the end of what the server printed."""
+        output = self._log.read_text(errors="replace").strip()[-2000:]
+        return f"{self.contender.name} {what}. It printed:\n{output or '(nothing)'}"
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        port: int = sock.getsockname()[1]
+        return port

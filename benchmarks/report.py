@@ -1,0 +1,125 @@
+"""Tells what a run showed: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.result import Entry, Run
+
+#: Columns of the table where it does not go to a terminal.
+_WIDTH = 100
+
+
+def show(run: Run) -> None:
+    """Print the table of *run* and what one must know to read it."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    table = Table(title=f"Echo: {run.workload}", title_justify="left")
+    table.add_column("server")
+    for title in ("messages/s", "spread", "CPU µs", "worst share", "p50 ms", "p99 ms", "max ms"):
+        table.add_column(title, justify="right")
+    for entry in run.entries:
+        table.add_row(*_row(entry))
+    console.print(table)
+    _show_ratios(run, console)
+    for note in notes(run):
+        console.print(note, highlight=False)
+
+
+def _show_ratios(run: Run, console: Console) -> None:
+    ours = [entry for entry in run.entries if entry.contender.ours]
+    others = [entry for entry in run.entries if not entry.contender.ours]
+    if not ours or not others:
+        return
+    table = Table(
+        title="How many times as many messages: a second (for the same processor time)",
+        title_justify="left",
+    )
+    table.add_column("as")
+    for entry in ours:
+        table.add_column(entry.contender.name, justify="right")
+    for other in others:
+        table.add_row(other.contender.name, *(_ratio(mine, other) for mine in ours))
+    console.print(table)
+
+
+def _ratio(mine: Entry, other: Entry) -> str:
+    frugal = mine.frugal(other)
+    return f"{mine.times(other):.2f}" + ("" if frugal is None else f" ({frugal:.2f})")
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    per_message = entry.median(lambda turn: turn.cpu_per_message)
+    return (
+        entry.contender.name,
+        f"{entry.rate:,.0f}",
+        f"±{entry.spread:.0%}",
+        "" if per_message is None else f"{per_message * 1e6:.1f}",
+        f"{entry.median(lambda turn: turn.worst_share) or 0:.2f}",
+        f"{(entry.median(lambda turn: turn.p50) or 0) * 1e3:.2f}",
+        f"{(entry.median(lambda turn: turn.p99) or 0) * 1e3:.2f}",
+        f"{max(turn.slowest for turn in entry.turns) * 1e3:.1f}",
+    )
+
+
+def notes(run: Run) -> list[str]:
+    """What is to be known beside the figures."""
+    found = []
+    if not run.pinned:
+        found.append("Server and load were not pinned: the system does not offer it.")
+    for entry in run.entries:
+        name, turns = entry.contender.name, entry.turns
+        limited = sum(turn.load_was_limit for turn in turns)
+        if limited:
+            found.append(
+                f"{name}: the load was the limit in {limited} of {len(turns)} rounds "
+                "(its core was busy, the server's was not): the server can do more."
+            )
+        disturbed = sum(turn.disturbed for turn in turns)
+        if disturbed:
+            found.append(
+                f"{name}: other processes took over a tenth of the server's core in {disturbed} "
+                f"of {len(turns)} rounds: believe its processor time rather than its rate."
+            )
+    return found
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Everything, as plain data."""
+    return {
+        "workload": dataclasses.asdict(run.workload),
+        "python": run.python,
+        "machine": run.machine,
+        "pinned": run.pinned,
+        "servers": {
+            entry.contender.name: {
+                "title": entry.contender.title,
+                "versions": entry.versions,
+                "messages_per_second": entry.rate,
+                "spread": entry.spread,
+                "ratios": {
+                    other.contender.name: {
+                        "rate": entry.times(other),
+                        "cpu": entry.frugal(other),
+                    }
+                    for other in run.entries
+                    if other is not entry
+                },
+                "turns": [dataclasses.asdict(turn) for turn in entry.turns],
+            }
+            for entry in run.entries
+        },
+        "notes": notes(run),
+    }
+
+
+def write(run: Run, file: Path) -> None:
+    """Write *run* to *file* as JSON."""
+    file.write_text(json.dumps(as_json(run), indent=2) + "\n")

@@ -1,0 +1,162 @@
+"""What the kit's websockets do, once for every style of handler.
+
+Law: a handler is a function of ``(request, ws)`` and knows no style. :func:`blocking` makes
+a ``@websocket`` view of it, :func:`inside` a view that loops over ``wsgi.websocket`` itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from dualws import websocket
+from dualws.errors import HandshakeError, WebSocketClosed
+from dualws_conformance.project.notes import note, wait_for_release
+
+Handler: TypeAlias = Callable[[HttpRequest, Any], None]
+
+SUBPROTOCOLS = ("kit.v1", "kit.v2")
+
+
+def _key(request: HttpRequest) -> str:
+    return request.GET.get("key", "")
+
+
+def echo(request: HttpRequest, ws: Any) -> None:
+    """Send back what comes; note the end, and what a further ``receive`` says."""
+    try:
+        while (message := ws.receive()) is not None:
+            ws.send(message)
+    finally:
+        if _key(request):
+            note(_key(request), [ws.close_code, ws.close_reason, ws.receive(), ws.closed])
+
+
+def gulp(request: HttpRequest, ws: Any) -> None:
+    """Answer each message with its kind, length and digest."""
+    while (message := ws.receive()) is not None:
+        data = message.encode() if isinstance(message, str) else message
+        kind = type(message).__name__
+        ws.send(json.dumps([kind, len(data), hashlib.sha256(data).hexdigest()]))
+
+
+def report(request: HttpRequest, ws: Any) -> None:
+    """Tell what a handler sees; lives until the client goes."""
+    ws.send(
+        json.dumps(
+            {
+                "path": ws.path,
+                "origin": ws.origin,
+                "version": ws.version,
+                "protocol": ws.protocol,
+                "closed": ws.closed,
+                "query": request.META["QUERY_STRING"],
+                "cookie": request.META.get("HTTP_COOKIE"),
+                "backend": request.META["wsgi.server"].backend.name,
+                "same": request.META["wsgi.websocket"] is ws,
+            }
+        )
+    )
+    ws.receive()
+
+
+def busy(request: HttpRequest, ws: Any) -> None:
+    """Be elsewhere until released, then echo; note the end."""
+    ws.send("busy")
+    note(_key(request) + ".busy", "busy")
+    wait_for_release(_key(request))
+    echo(request, ws)
+
+
+def closes(request: HttpRequest, ws: Any) -> None:
+    """Close with the first message's code and reason; note what the handler sees then."""
+    code, _, reason = (ws.receive() or "1000").partition(" ")
+    ws.close(int(code), reason)
+    ws.close(3999, "a second close")
+    seen = [ws.closed, ws.receive(), ws.close_code, ws.close_reason]
+    try:
+        ws.send("after the close")
+        seen.append("sent")
+    except WebSocketClosed as error:
+        seen.append(type(error).__name__)
+    note(_key(request), seen)
+
+
+def returns(request: HttpRequest, ws: Any) -> None:
+    """End after one message."""
+    ws.send("first and last")
+
+
+def crashes(request: HttpRequest, ws: Any) -> None:
+    """Raise after the first message."""
+    ws.receive()
+    raise RuntimeError("the handler's own bug")
+
+
+def sends(request: HttpRequest, ws: Any) -> None:
+    """Send ``count`` binary messages of ``size`` bytes that begin with their number; note how far."""
+    size = int(request.GET["size"])
+    done = 0
+    try:
+        for number in range(int(request.GET["count"])):
+            ws.send(number.to_bytes(4, "big") + bytes(size - 4))
+            done += 1
+    finally:
+        if _key(request):
+            note(_key(request), done)
+    ws.receive()
+
+
+def waits(request: HttpRequest, ws: Any) -> None:
+    """Tell that nothing came in time, then echo one message."""
+    try:
+        ws.receive(timeout=0.05)
+    except TimeoutError:
+        ws.send("nothing came")
+    ws.send(ws.receive())
+
+
+def asks(request: HttpRequest, ws: Any) -> None:
+    """Ping the client, then echo: the pong must not be taken for a message."""
+    ws.ping(b"are you there")
+    echo(request, ws)
+
+
+HANDLERS: dict[str, Handler] = {
+    function.__name__: function
+    for function in (echo, gulp, report, busy, closes, returns, crashes, sends, waits, asks)
+}
+
+
+def blocking(request: HttpRequest, name: str) -> HttpResponseBase:
+    """``HANDLERS[name]`` as a ``@websocket`` view."""
+    return _BLOCKING[name](request)
+
+
+def inside(request: HttpRequest, name: str) -> HttpResponse:
+    """``HANDLERS[name]`` called in the view itself, which accepts by its first send or receive."""
+    ws = request.META.get("wsgi.websocket")
+    if ws is None:
+        error: HandshakeError | None = request.META.get("dualws.handshake_error")
+        answer = HttpResponse(error.reason if error else "a websocket", status=426)
+        if error is not None:
+            answer.status_code = error.status
+            for key, value in error.headers:
+                answer[key] = value
+        return answer
+    if ws.handshake.subprotocols:
+        ws.accept(ws.choose_subprotocol(SUBPROTOCOLS))
+    try:
+        HANDLERS[name](request, ws)
+    except WebSocketClosed:
+        return HttpResponse("the client has gone")
+    return HttpResponse("this goes nowhere")
+
+
+_BLOCKING = {
+    name: websocket(subprotocols=SUBPROTOCOLS)(handler) for name, handler in HANDLERS.items()
+}

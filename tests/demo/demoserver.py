@@ -14,6 +14,7 @@ import sys
 import urllib.parse
 import urllib.request
 import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,18 @@ class DemoServer(LiveServer):
 
     :param backend: name of the backend
     :param folder: where it runs, and where its temporary folder is made
+    :param options: words after ``--backend NAME``
+    :param env: more environment variables
     """
 
-    def __init__(self, *, backend: str, folder: Path) -> None:
+    def __init__(
+        self,
+        *,
+        backend: str,
+        folder: Path,
+        options: Sequence[str] = ("--bind", "127.0.0.1:0", "--no-browser"),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.application = "dualws demo"
         self.backend = backend
         self.folder = folder
@@ -42,10 +52,10 @@ class DemoServer(LiveServer):
                 sys.executable,
                 *(word for rule in WARNINGS for word in ("-W", rule)),
                 *("-m", "dualws.serving.cli", "demo", "--backend", backend),
-                *("--bind", "127.0.0.1:0", "--no-browser"),
+                *options,
             ],
             cwd=folder,
-            env=server_environment(folder, {"TMPDIR": str(folder)}),
+            env=server_environment(folder, {"TMPDIR": str(folder), **(env or {})}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import _thread
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from dualws import bootstrap
-from dualws.errors import ConfigurationError
+from dualws.errors import BackendError, ConfigurationError
 from dualws.serving.supervise import LIFELINE, RELOAD
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ class Child:
     :param reload: it watches the code
     :param lifeline: descriptor that reaches its end with the parent; None without one
     :param arguments: what follows ``--`` on its command line
+    :param switched: it has started itself again, for the backend of the settings
     """
 
     backend: type[Backend]
     reload: bool
     lifeline: int | None
     arguments: list[str]
+    switched: bool
 
 
 _current: Child | None = None
@@ -74,7 +77,8 @@ def main(argv: list[str]) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 2
-    _current = Child(backend, reload, lifeline, arguments)
+    switched = os.environ.pop(_SWITCHED, None) is not None
+    _current = Child(backend, reload, lifeline, arguments, switched)
     as_module = arguments[0] == "-m"
     try:
         bootstrap.run_program(arguments[as_module:], as_module=as_module)
@@ -86,19 +90,30 @@ def main(argv: list[str]) -> int:
 
 
 def switch(child: Child, name: str) -> None:
-    """Start this process anew for the backend *name*; returns when that was done before.
+    """Start this process anew for the backend *name*.
+
+    Returns when that was done already: settings may answer differently each time. A
+    backend that cannot be used is reported, and waited for, here: the new process could
+    not know which files to watch.
 
     :param child: this process
     :param name: the backend that the settings name now
     """
-    if os.environ.get(_SWITCHED):
+    if child.switched:
         return
+    from dualws import registry
+    from dualws.serving.child import interpreter
+
+    try:
+        registry.load(name)
+    except BackendError as error:
+        if not child.reload:
+            raise
+        wait_for_change(error)
     os.environ[_SWITCHED] = "1"
     if child.lifeline is not None:
         os.set_inheritable(child.lifeline, True)
         os.environ[LIFELINE] = str(child.lifeline)
-    from dualws.serving.child import interpreter
-
     mode = ["--reload"] if child.reload else []
     command = [*interpreter(), "-m", __name__, name, *mode, "--", *child.arguments]
     sys.stdout.flush()
@@ -147,10 +162,18 @@ def run_reloading(serve: Callable[[Callable[[Server], None]], None]) -> NoReturn
             _print(error)
 
     def watch() -> None:
-        try:
-            reloader.run(thread)
-        except SystemExit:
-            finish(RELOAD)
+        look: Callable[[], None] = functools.partial(reloader.run, thread)
+        while True:
+            try:
+                look()
+            except SystemExit:
+                finish(RELOAD)
+                return
+            except Exception as error:
+                # A receiver of Django's signals failed, perhaps for the mistake that is
+                # about to be repaired: go on without asking it again.
+                _print(error)
+                look = reloader.run_loop
 
     thread = threading.Thread(target=serve_or_report, name="django-main-thread", daemon=True)
     for number in (signal.SIGINT, signal.SIGTERM):

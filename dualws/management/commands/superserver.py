@@ -88,7 +88,10 @@ class Command(RunserverCommand):
             supervise.replace(choice.name)
         elif child.backend.name != choice.name:
             # The settings name another one since the parent read them.
-            dev.switch(child, choice.name)
+            try:
+                dev.switch(child, choice.name)
+            except ConfigurationError as error:
+                raise CommandError(str(error)) from error
         if options["use_reloader"]:
             dev.run_reloading(lambda on_made: self.inner_run(on_made, **options))
         self.inner_run(None, **options)

@@ -3,7 +3,8 @@
 Law: every byte is looked at once. A frame that lies whole in the received data becomes
 its message with a single copy; a payload that comes in pieces is unmasked, validated
 and stored piece by piece, so bad UTF-8 fails at its first byte and a large message
-costs linear time. The first error ends the stream: nothing after it is parsed.
+costs linear time. A compressed message (RFC 7692) is inflated as it comes, and never past
+the size limit. The first error ends the stream: nothing after it is parsed.
 
 The stream also keeps ws4py's ``Stream`` interface for building messages, because
 handlers written for ws4py hold one.
@@ -15,8 +16,9 @@ import codecs
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from dualws.protocol import frames
+from dualws.protocol.deflate import Deflate, InvalidData
 from dualws.protocol.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
-from dualws.protocol.masking import unmask
+from dualws.protocol.masking import unmask, unmask_slice
 
 if TYPE_CHECKING:
     from ws4py.messaging import BinaryMessage, CloseControlMessage, TextMessage
@@ -56,6 +58,13 @@ Event: TypeAlias = str | bytes | Ping | Pong | Close | Failure
 
 _DECODER = codecs.getincrementaldecoder("utf-8")
 _UNBOUNDED = 1 << 62
+_FIN = 0x80
+_RSV1 = 0x40
+_RESERVED = 0x70
+#: first byte of a message of one frame, neither fragmented nor compressed
+_WHOLE_TEXT = _FIN | TEXT
+_WHOLE_BINARY = _FIN | BINARY
+_WHOLE = frozenset({_WHOLE_TEXT, _WHOLE_BINARY})
 
 
 class _Failed(Exception):
@@ -63,23 +72,39 @@ class _Failed(Exception):
         self.failure = Failure(code, reason)
 
 
+def _invalid_text() -> _Failed:
+    return _Failed(1007, "invalid UTF-8 in a text message")
+
+
+def _decode(payload: bytes) -> str:
+    """The text of a whole message."""
+    try:
+        return payload.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _invalid_text() from None
+
+
 class Stream:
     """The receiving side of one connection, and ws4py's way to build what is sent.
 
-    :param max_size: largest message in bytes; a larger one fails with 1009
+    :param max_size: largest message in bytes, after inflating; a larger one fails with 1009
+    :param deflate: permessage-deflate, when that was negotiated; else RSV1 is an error
     :param expect_masking: refuse unmasked frames, as a server must (section 5.1)
     :param always_mask: mask what the ws4py interface builds, as a client must
     """
 
     __slots__ = (
         "_buffer",
+        "_compressed",
         "_decoder",
+        "_deflate",
         "_fin",
         "_key",
         "_left",
         "_opcode",
         "_over",
         "_parts",
+        "_short",
         "_size",
         "always_mask",
         "expect_masking",
@@ -91,6 +116,7 @@ class Stream:
         self,
         max_size: int = _UNBOUNDED,
         *,
+        deflate: Deflate | None = None,
         expect_masking: bool = True,
         always_mask: bool = False,
     ) -> None:
@@ -99,10 +125,14 @@ class Stream:
         self.always_mask = always_mask
         #: whether :meth:`feed` stopped at its limit: call it again with ``b""``
         self.pending = False
+        self._deflate = deflate
+        #: largest second byte of a frame that is short, masked, and within the limit
+        self._short = 0x80 + min(125, max_size) if expect_masking else 0
         self._buffer = b""  # received and not yet parsed
         self._over = False
         # the message under way
         self._opcode = 0  # TEXT, BINARY, or 0 between messages
+        self._compressed = False
         self._parts: list[str] | list[bytes] = []
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -147,66 +177,82 @@ class Stream:
         if self._left:
             position = min(self._left, end)
             self._take(data[:position], events)
-        masked = self.expect_masking
+        short = self._short
         while end - position >= 2 and len(events) < limit and not self._left:
             first = data[position]
             second = data[position + 1]
-            size = second & 0x7F
-            start = position + 2
-            if size >= 126:
-                start += 2 if size == 126 else 8
-            if (second >= 0x80) is not masked:
-                raise _Failed(
-                    1002, "frames must be masked" if masked else "frames must not be masked"
-                )
-            self._check_first(first, size)
-            if size >= 126:
-                if start > end:
-                    break
-                size = self._extended(size, data[position + 2 : start])
-            if masked:
-                start += 4
-            # The size is judged before any of the payload is waited for.
-            opcode = first & 0x0F
-            if opcode < 8 and self._size + size > self.max_size:
-                raise _Failed(1009, f"message over {self.max_size} bytes")
-            if start > end:
+            if first in _WHOLE and 0x80 <= second <= short and not self._opcode:
+                # What nearly all messages are; every line counts.
+                start = position + 6
+                stop = start + second - 0x80
+                if stop <= end:
+                    payload = unmask(data[start:stop], data[start - 4 : start])
+                    events.append(_decode(payload) if first == _WHOLE_TEXT else payload)
+                    position = stop
+                    continue
+            stop = self._frame(data, position, events)
+            if stop == position:
                 break
-            stop = start + size
-            if stop <= end:
-                payload = data[start:stop]
-                if masked:
-                    payload = unmask(payload, data[start - 4 : start])
-                position = stop
-                if opcode == TEXT and first & 0x80:
-                    try:
-                        events.append(payload.decode("utf-8"))
-                    except UnicodeDecodeError:
-                        raise _Failed(1007, "invalid UTF-8 in a text message") from None
-                elif opcode == BINARY and first & 0x80:
-                    events.append(payload)
-                elif opcode >= 8:
-                    self._control(opcode, payload, events)
-                    if self._over:
-                        break
-                else:
-                    self._begin_frame(opcode, size, first >= 0x80)
-                    self._add(payload, events)
-            elif opcode >= 8:
-                break  # small, and of no use before it is whole
-            else:
-                self._begin_frame(opcode, size, first >= 0x80)
-                self._left = size
-                self._key = data[start - 4 : start] if masked else b""
-                position = end
-                self._take(data[start:], events)
+            position = stop
+            if self._over:
+                break
         return position
+
+    def _frame(self, data: bytes, position: int, events: list[Event]) -> int:
+        """Parse a frame of any form; return its end, or *position* when too little is there."""
+        end = len(data)
+        first = data[position]
+        second = data[position + 1]
+        masked = self.expect_masking
+        if (second >= 0x80) is not masked:
+            raise _Failed(1002, "frames must be masked" if masked else "frames must not be masked")
+        size = second & 0x7F
+        self._check_first(first, size)
+        start = position + 2
+        if size >= 126:
+            start += 2 if size == 126 else 8
+            if start > end:
+                return position
+            size = self._extended(size, data[position + 2 : start])
+        if masked:
+            start += 4
+        # The size is judged before any of the payload is waited for; of a compressed
+        # message it is only known when that is inflated.
+        opcode = first & 0x0F
+        if opcode < 8 and self._size + size > self.max_size and not self._is_compressed(first):
+            raise self._too_big()
+        if start > end:
+            return position
+        key = data[start - 4 : start] if masked else b""
+        stop = start + size
+        if stop > end:
+            if opcode >= 8:
+                return position  # small, and of no use before it is whole
+            self._begin_frame(first)
+            self._left = size
+            self._key = key
+            self._take(data[start:], events)
+            return end
+        payload = unmask_slice(data, start, stop, key) if masked else data[start:stop]
+        if first == _WHOLE_BINARY:
+            events.append(payload)
+        elif first == _WHOLE_TEXT:
+            events.append(_decode(payload))
+        elif opcode >= 8:
+            self._control(opcode, payload, events)
+        else:
+            self._begin_frame(first)
+            self._add(payload, events)
+        return stop
 
     def _check_first(self, first: int, size: int) -> None:
         """The rules about a frame's first byte (sections 5.2, 5.4 and 5.5)."""
-        if first & 0x70:
-            raise _Failed(1002, "reserved bits are set")
         opcode = first & 0x0F
+        # RSV1 belongs to permessage-deflate, on a message's first frame (RFC 7692 section 6).
+        if first & _RESERVED and (
+            self._deflate is None or first & _RESERVED != _RSV1 or opcode not in (TEXT, BINARY)
+        ):
+            raise _Failed(1002, "reserved bits are set")
         if opcode in (TEXT, BINARY):
             if self._opcode:
                 raise _Failed(1002, "a new message inside a fragmented one")
@@ -230,14 +276,22 @@ class Stream:
             raise _Failed(1002, "a payload length that is not in its shortest form")
         return size
 
-    def _begin_frame(self, opcode: int, size: int, fin: bool) -> None:
+    def _is_compressed(self, first: int) -> bool:
+        """Whether the frame with this first byte is part of a compressed message."""
+        return bool(first & _RSV1) or (self._compressed and not first & 0x0F)
+
+    def _too_big(self) -> _Failed:
+        return _Failed(1009, f"message over {self.max_size} bytes")
+
+    def _begin_frame(self, first: int) -> None:
+        opcode = first & 0x0F
         if opcode != CONTINUATION:
             self._opcode = opcode
+            self._compressed = bool(first & _RSV1)
             self._parts = []
             if opcode == TEXT:
                 self._decoder = _DECODER()
-        self._fin = fin
-        self._size += size
+        self._fin = first >= _FIN
 
     def _take(self, piece: bytes, events: list[Event]) -> None:
         """A piece of a payload that is longer than what has come so far."""
@@ -251,27 +305,48 @@ class Stream:
     def _add(self, payload: bytes, events: list[Event]) -> None:
         """Add payload to the message; emit it if this was its end."""
         final = self._fin and not self._left
-        if self._decoder is not None:
-            try:
-                self._parts.append(self._decoder.decode(payload, final))  # type: ignore[arg-type]
-            except UnicodeDecodeError:
-                raise _Failed(1007, "invalid UTF-8 in a text message") from None
-            # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
-            # which the second one already gives away.
-            rest = b"" if final else self._decoder.getstate()[0]
-            if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
-                raise _Failed(1007, "invalid UTF-8 in a text message")
-            if final:
-                events.append("".join(self._parts))  # type: ignore[arg-type]
-        else:
-            self._parts.append(payload)  # type: ignore[arg-type]
-            if final:
-                events.append(b"".join(self._parts))  # type: ignore[arg-type]
+        if self._compressed:
+            self._inflate(payload, final)
+            payload = b""
+        self._store(payload, final)
         if final:
+            empty = "" if self._decoder is not None else b""
+            events.append(empty.join(self._parts))  # type: ignore[arg-type]
             self._opcode = 0
+            self._compressed = False
             self._parts = []
             self._size = 0
             self._decoder = None
+
+    def _store(self, data: bytes, final: bool) -> None:
+        """Keep a piece of the message, found to be UTF-8 so far if it is text."""
+        self._size += len(data)
+        if self._decoder is None:
+            self._parts.append(data)  # type: ignore[arg-type]
+            return
+        try:
+            self._parts.append(self._decoder.decode(data, final))  # type: ignore[arg-type]
+        except UnicodeDecodeError:
+            raise _invalid_text() from None
+        # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
+        # which the second one already gives away.
+        rest = b"" if final else self._decoder.getstate()[0]
+        if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
+            raise _invalid_text()
+
+    def _inflate(self, data: bytes, final: bool) -> None:
+        """Keep what compressed payload holds (RFC 7692 section 6.2)."""
+        assert self._deflate is not None
+        room = self.max_size - self._size
+        try:
+            for piece in self._deflate.inflate(data, room, final):
+                room -= len(piece)
+                # What was within the limit is judged before the limit is.
+                self._store(piece if room >= 0 else piece[:room], False)
+                if room < 0:
+                    raise self._too_big()
+        except InvalidData:
+            raise _Failed(1007, "invalid compressed data") from None
 
     def _control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == PING:

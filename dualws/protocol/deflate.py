@@ -1,0 +1,234 @@
+"""permessage-deflate (RFC 7692): agreeing on it, compressing, inflating.
+
+Law: memory is held only where both sides agreed to keep the context. Without context
+takeover a compressor and an inflater live for one message, so an idle connection holds
+neither. Inflating never produces more than the caller has room for, and one byte: the
+caller sees that a message is too large before it costs more than the limit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Iterable, Iterator
+
+from dualws.protocol import frames
+from dualws.protocol.extensions import Extension
+
+NAME = "permessage-deflate"
+
+#: Ends what a flush gives; taken off each message, put back before inflating (section 7.2).
+_TAIL = b"\x00\x00\xff\xff"
+#: An empty final block: an inflater that reaches its end was at a block's boundary.
+_FINAL_BLOCK = b"\x03\x00"
+#: Compressed bytes, and inflated ones, that are worked on at a time. The input is kept small
+#: because zlib hands back a copy of what it did not use.
+_INPUT = 8 * 1024
+_OUTPUT = 64 * 1024
+#: What zlib calls memLevel: 2**(it + 9) bytes for each compressor. More compresses hardly
+#: better with small windows, and takes tens of times as long to set up.
+_MEMORY_LEVEL = 5
+#: zlib makes no raw streams with a window of 256 bytes. With one of 512 it never looks back
+#: further than 512 - 262 = 250 bytes, which an inflater of 256 follows.
+_LEAST_ZLIB_BITS = 9
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What both sides hold to (section 7.1).
+
+    :param server_no_context_takeover: our messages are compressed each for itself
+    :param client_no_context_takeover: the client's messages are
+    :param server_max_window_bits: base-2 logarithm of our window, 8 to 15
+    :param client_max_window_bits: of the client's window; None when the client cannot
+        choose it, and may use 15
+    """
+
+    server_no_context_takeover: bool
+    client_no_context_takeover: bool
+    server_max_window_bits: int
+    client_max_window_bits: int | None
+
+    def __str__(self) -> str:
+        """The Sec-WebSocket-Extensions header of the response."""
+        parts = [NAME]
+        if self.server_no_context_takeover:
+            parts.append("server_no_context_takeover")
+        if self.client_no_context_takeover:
+            parts.append("client_no_context_takeover")
+        if self.server_max_window_bits < 15:
+            parts.append(f"server_max_window_bits={self.server_max_window_bits}")
+        if self.client_max_window_bits is not None:
+            parts.append(f"client_max_window_bits={self.client_max_window_bits}")
+        return "; ".join(parts)
+
+
+def negotiate(
+    offers: Iterable[Extension], *, window_bits: int = 12, context_takeover: bool = False
+) -> Agreement | None:
+    """Accept the first offer that can be accepted (section 5.1).
+
+    :param offers: what the client offers; other extensions are passed over
+    :param window_bits: base-2 logarithm of the largest window for either side, 8 to 15
+    :param context_takeover: let both sides keep their window from message to message,
+        where the client does not ask for the opposite
+    :return: None when there is no offer, or none without unknown, double or wrong
+        parameters (section 7.1)
+    """
+    for offer in offers:
+        asked = _asked(offer) if offer.name == NAME else None
+        if asked is None:
+            continue
+        client_bits = None
+        if "client_max_window_bits" in asked:
+            client_bits = min(window_bits, asked["client_max_window_bits"])
+        return Agreement(
+            server_no_context_takeover=(
+                not context_takeover or "server_no_context_takeover" in asked
+            ),
+            client_no_context_takeover=(
+                not context_takeover or "client_no_context_takeover" in asked
+            ),
+            server_max_window_bits=min(window_bits, asked.get("server_max_window_bits", 15)),
+            client_max_window_bits=client_bits,
+        )
+    return None
+
+
+def _asked(offer: Extension) -> dict[str, int] | None:
+    """The parameters of an offer; None when it must be declined."""
+    asked: dict[str, int] = {}
+    for name, value in offer.parameters:
+        if name in asked:
+            return None
+        if name in ("server_no_context_takeover", "client_no_context_takeover"):
+            if value is not None:
+                return None
+            asked[name] = 1
+        elif name in ("server_max_window_bits", "client_max_window_bits"):
+            if value is None and name == "client_max_window_bits":
+                value = "15"
+            # Strings, because int() would also take "+9", "0_9" and "09".
+            if value not in _WINDOW_BITS:
+                return None
+            asked[name] = int(value)
+        else:
+            return None
+    return asked
+
+
+_WINDOW_BITS = frozenset(map(str, range(8, 16)))
+
+
+class InvalidData(Exception):
+    """What the peer calls compressed is not (RFC 1951), or ends in the middle."""
+
+
+class Deflate:
+    """Both directions of one connection.
+
+    Compressing and inflating are independent of each other; each may be used by one
+    thread at a time. Without :attr:`keeps_context` compressing is free of state.
+
+    :param agreement: what was negotiated
+    :param threshold: messages under this many bytes are not worth compressing
+    :param level: zlib's compression level, 1 (fast) to 9 (small)
+    """
+
+    __slots__ = ("_compressor", "_inflater", "_ours", "agreement", "level", "threshold")
+
+    def __init__(self, agreement: Agreement, threshold: int = 1024, level: int = 6) -> None:
+        self.agreement = agreement
+        self.threshold = threshold
+        self.level = level
+        self._ours = -max(agreement.server_max_window_bits, _LEAST_ZLIB_BITS)
+        self._compressor: zlib._Compress | None = None
+        self._inflater: zlib._Decompress | None = None
+
+    # -- sending -------------------------------------------------------------------
+
+    @property
+    def keeps_context(self) -> bool:
+        """Whether messages must be compressed in the order in which they are sent."""
+        return not self.agreement.server_no_context_takeover
+
+    def frame(self, opcode: int, payload: bytes, *, always: bool = False) -> bytes:
+        """The frame of a whole compressed message (section 7.2.1).
+
+        :param opcode: TEXT or BINARY
+        :param payload: the message
+        :param always: compress it even if it becomes no smaller. With context takeover
+            it is compressed in any case.
+        """
+        compressor = self._compressor
+        if compressor is None:
+            compressor = zlib.compressobj(self.level, zlib.DEFLATED, self._ours, _MEMORY_LEVEL)
+            if self.keeps_context:
+                self._compressor = compressor
+        if payload:
+            start = compressor.compress(payload)
+            rest = compressor.flush(zlib.Z_SYNC_FLUSH)
+            size = len(start) + len(rest) - len(_TAIL)
+            if size >= len(payload) and not always and self._compressor is None:
+                return frames.build(opcode, payload)
+        else:
+            # Of nothing, zlib makes nothing at all; section 7.2.3.6 wants an empty block.
+            start, rest, size = b"", b"\x00" + _TAIL, 1
+        header = frames.header(opcode, size, rsv1=True)
+        return b"".join((header, start, rest[: -len(_TAIL)]))
+
+    # -- receiving -----------------------------------------------------------------
+
+    def inflate(self, data: bytes, room: int, final: bool) -> Iterator[bytes]:
+        """Inflate more of the message under way (section 7.2.2).
+
+        Stop at once when the sum of the pieces passes *room*: it is passed by one byte.
+
+        :param data: compressed payload, of any length
+        :param room: bytes that the message may still grow by
+        :param final: whether the message ends with *data*
+        :return: pieces of at most 64 KiB, none empty
+        :raises InvalidData: this is no compressed data; pieces before it have been given
+        """
+        try:
+            for start in range(0, len(data), _INPUT):
+                for piece in self._inflate(data[start : start + _INPUT], room):
+                    room -= len(piece)
+                    yield piece
+            if final:
+                yield from self._finish(room)
+        except zlib.error as error:
+            raise InvalidData(str(error)) from None
+
+    def _inflate(self, data: bytes, room: int) -> Iterator[bytes]:
+        full = False
+        while data or full:
+            inflater = self._inflater
+            if inflater is None:
+                inflater = self._inflater = zlib.decompressobj(
+                    -(self.agreement.client_max_window_bits or 15)
+                )
+            size = min(_OUTPUT, max(room, 0) + 1)  # 0 would mean: without end
+            piece = inflater.decompress(data, size)
+            full = len(piece) == size  # zlib may hold back more, with no input left over
+            data = inflater.unconsumed_tail
+            if inflater.eof:
+                # A final block (section 7.2.3.4): what follows is a stream of its own.
+                self._inflater = None
+                full = False
+                data = inflater.unused_data
+            if piece:
+                room -= len(piece)
+                yield piece
+
+    def _finish(self, room: int) -> Iterator[bytes]:
+        """End the message. Nothing is put back after a final block, nor after no data."""
+        if self._inflater is None:
+            return
+        if not self.agreement.client_no_context_takeover:
+            yield from self._inflate(_TAIL, room)
+            return
+        yield from self._inflate(_TAIL + _FINAL_BLOCK, room)
+        if self._inflater is not None:
+            self._inflater = None
+            raise InvalidData("the compressed data ends in the middle of a block")

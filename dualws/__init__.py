@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualws.decorators import websocket
     from dualws.errors import DualwsError, SendTimeout, WebSocketClosed, WebSocketError
-    from dualws.pubsub import publish
+    from dualws.events import WebSocketView
     from dualws.faces import WebSocket
+    from dualws.pubsub import publish
 
 __version__ = "0.1.0"
 
@@ -22,6 +23,7 @@ _HOME = {
     "WebSocket": "dualws.faces",
     "WebSocketClosed": "dualws.errors",
     "WebSocketError": "dualws.errors",
+    "WebSocketView": "dualws.events",
     "publish": "dualws.pubsub",
     "websocket": "dualws.decorators",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "WebSocket",
     "WebSocketClosed",
     "WebSocketError",
+    "WebSocketView",
     "publish",
     "websocket",
 ]

@@ -249,11 +249,11 @@ class Connection:
 
     # -- for the handler -----------------------------------------------------------
 
-    def take(self, ready: Callable[[], object]) -> str | bytes | Pong | Sentinel:
+    def take(self, ready: Callable[[], object] | None) -> str | bytes | Pong | Sentinel:
         """The next message, without waiting.
 
         :param ready: called once, from any thread, when there is something to take after
-            this returned :data:`WAIT`
+            this returned :data:`WAIT`; None if nothing is to be called
         :return: a message, a pong if those are wanted, :data:`WAIT`, or :data:`ENDED`
         :raises RuntimeError: other code waits for the next message already
         """
@@ -263,13 +263,29 @@ class Connection:
             if self._end:
                 self._answer_end()
                 return ENDED
-            if self._ready is not None:
-                raise RuntimeError(
-                    "receive() is called while other code waits in receive() on the same "
-                    "websocket: let one thread or greenlet receive, and hand the messages on"
-                )
-            self._ready = ready
+            if ready is not None:
+                self._wait(ready)
             return WAIT
+
+    def when_ready(self, ready: Callable[[], object]) -> bool:
+        """Call *ready* once, from any thread, when there is something to take.
+
+        :return: False when there is something already, and *ready* will not be called
+        :raises RuntimeError: as :meth:`take`
+        """
+        with self._lock:
+            if self._inbox or self._end:
+                return False
+            self._wait(ready)
+            return True
+
+    def _wait(self, ready: Callable[[], object]) -> None:
+        if self._ready is not None:
+            raise RuntimeError(
+                "receive() is called while other code waits in receive() on the same "
+                "websocket: let one thread or greenlet receive, and hand the messages on"
+            )
+        self._ready = ready
 
     def _pop(self) -> str | bytes | Pong:
         message = self._inbox.popleft()
@@ -325,27 +341,21 @@ class Connection:
         :raises WebSocketClosed: it is closed
         :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
         """
-        with self._lock:
-            if self._close_sent or self._lost:
-                raise self.closed_error()
-            self._write(frame)
-            if self._transport.buffered <= self.config.send_buffer_size:
-                return
-        self._wait_for_peer()
+        if not self.write(frame):
+            self._wait_for_peer()
 
-    def send_or_wait(self, frame: bytes, drained: Callable[[], object]) -> int | None:
-        """Send a frame; for code that waits in its own way.
+    def write(self, frame: bytes) -> bool:
+        """Send a frame without waiting.
 
-        :param drained: as for :meth:`when_drained`, whose result is returned
+        :return: whether the send buffer has room; without it, code waits in its own way
+            (:meth:`when_drained`)
         :raises WebSocketClosed: it is closed
         """
         with self._lock:
             if self._close_sent or self._lost:
                 raise self.closed_error()
             self._write(frame)
-            if self._transport.buffered <= self.config.send_buffer_size:
-                return None
-        return self.when_drained(drained)
+            return self._transport.buffered <= self.config.send_buffer_size
 
     def send_nowait(self, frame: bytes) -> bool:
         """Send a frame, or end the connection (1008) if its peer reads too slowly for it.

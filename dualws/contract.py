@@ -137,6 +137,9 @@ class Runtime(Protocol):
     def spawn(self, function: Callable[..., object], *args: object) -> None:
         """Run blocking code in a greenlet or daemon thread of its own."""
 
+    def submit(self, function: Callable[..., object], *args: object) -> None:
+        """Run short code that may block, soon: in a greenlet, or a thread of the shared pool."""
+
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call *callback* in the loop's thread after *delay* seconds; it must not block."""
 

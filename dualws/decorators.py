@@ -8,28 +8,24 @@ its headers are out, the function itself runs with the open websocket.
 from __future__ import annotations
 
 import functools
-import inspect
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, overload
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
-from dualws.database import release_connections
-from dualws.errors import HandshakeError, WebSocketClosed
-from dualws.middleware import ENVIRON_HANDLER, ENVIRON_SUBPROTOCOL
-from dualws.protocol.handshake import not_attempted
+from dualws.errors import HandshakeError
 from dualws.faces import WebSocket
-
-logger = logging.getLogger("dualws.handler")
+from dualws.middleware import ENVIRON_BLOCKING, ENVIRON_HANDLER, ENVIRON_SUBPROTOCOL
+from dualws.protocol.handshake import not_attempted
+from dualws.styles import style_of
 
 Handler: TypeAlias = Callable[..., object]
 View: TypeAlias = Callable[..., HttpResponseBase]
 
 
 @overload
-def websocket(view: Handler, /) -> View: ...
+def websocket(view: Handler, /, *, subprotocols: Sequence[str] = ()) -> View: ...
 
 
 @overload
@@ -56,20 +52,11 @@ def websocket(
     """
     if view is None:
         return functools.partial(_decorate, subprotocols=tuple(subprotocols))
-    return _decorate(view, subprotocols=())
+    return _decorate(view, subprotocols=tuple(subprotocols))
 
 
 def _decorate(view: Handler, *, subprotocols: tuple[str, ...]) -> View:
-    if not callable(view):
-        raise TypeError(
-            f"websocket() decorates a function of (request, ws, …), not {view!r}; "
-            "name subprotocols as websocket(subprotocols=[…])"
-        )
-    if inspect.iscoroutinefunction(view):
-        raise TypeError(
-            f"{view.__qualname__} is a coroutine function: websocket views are ordinary "
-            "functions, 'def' instead of 'async def'"
-        )
+    style = style_of(view)
 
     @functools.wraps(view)
     def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -79,7 +66,8 @@ def _decorate(view: Handler, *, subprotocols: tuple[str, ...]) -> View:
             return _refusal(error)
         ws.request = request
         request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
-        request.META[ENVIRON_HANDLER] = functools.partial(_run, view, request, ws, args, kwargs)
+        request.META[ENVIRON_HANDLER] = functools.partial(style.run, ws, request, args, kwargs)
+        request.META[ENVIRON_BLOCKING] = style.blocking
         return HttpResponse(status=101)
 
     return respond
@@ -103,21 +91,3 @@ def _refusal(error: HandshakeError) -> HttpResponse:
     for name, value in error.headers:
         response[name] = value
     return response
-
-
-def _run(
-    view: Handler, request: HttpRequest, ws: WebSocket, args: tuple[Any, ...], kwargs: Any
-) -> None:
-    """Run the handler to its end, whatever that is."""
-    try:
-        view(request, ws, *args, **kwargs)
-    except WebSocketClosed as closed:
-        logger.debug("%s: %s", ws.path, closed)
-    except Exception:
-        logger.exception(
-            "websocket handler failed: %s", ws.path, extra={"request": request, "status_code": 500}
-        )
-        ws.close(1011, "the handler failed")
-    finally:
-        ws.close()
-        release_connections()

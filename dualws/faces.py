@@ -1,4 +1,4 @@
-"""The blocking face of a connection: ``environ["wsgi.websocket"]`` and ``ws`` in a view.
+"""The faces of a connection: ``environ["wsgi.websocket"]`` and ``ws`` in a view.
 
 Law: it decides nothing. It translates between what handlers say and the
 :class:`~dualws.connection.Connection`, and it accepts once, whoever comes first.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dualws.connection import Connection
 from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-class WebSocket:
-    """One websocket, from the handshake to its end.
-
-    Not accepted at first: until :meth:`accept`, or the first :meth:`receive` or
-    :meth:`send`, the request can still be answered like any other.
+class Face:
+    """What the blocking and the asynchronous websocket have in common.
 
     :param environ: the upgrade request
     :param handshake: the request's handshake, found valid
@@ -43,16 +40,11 @@ class WebSocket:
         self.server = server
         #: the subprotocol agreed upon (RFC 6455 section 1.9), None without one
         self.subprotocol: str | None = None
-        #: why :meth:`accept` was refused: the middleware answers the request with it
-        self.refusal: HandshakeError | None = None
-        self._upgrade: Upgrade = environ[ENVIRON_UPGRADE]
-        # Not a native mutex: switch() may wait for the loop while it is held.
-        self._accept_lock = threading.RLock()
         self._connection: Connection | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open" if self.accepted else "not accepted"
-        return f"<WebSocket {self.path} {state}>"
+        return f"<{type(self).__name__} {self.path} {state}>"
 
     # -- the handshake -------------------------------------------------------------
 
@@ -81,6 +73,107 @@ class WebSocket:
     def accepted(self) -> bool:
         """Whether the 101 response has been sent."""
         return self._connection is not None
+
+    @property
+    def user(self) -> Any:
+        """``request.user``, as ``AuthenticationMiddleware`` set it."""
+        return self.request.user
+
+    @property
+    def connection(self) -> Connection:
+        """The connection.
+
+        :raises HandshakeError: the websocket has not been accepted
+        """
+        if self._connection is None:
+            raise HandshakeError("the websocket has not been accepted")
+        return self._connection
+
+    # -- while it is open ----------------------------------------------------------
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a ping.
+
+        :param data: at most 125 bytes
+        :raises WebSocketClosed: it is closed
+        :raises ValueError: *data* is too long
+        """
+        if len(data) > 125:
+            raise ValueError(f"a ping holds at most 125 bytes, not {len(data)}")
+        self.connection.ping(data)
+
+    # -- topics --------------------------------------------------------------------
+
+    def subscribe(self, topic: str) -> None:
+        """Send this client every message that is published to *topic* from now on."""
+        from dualws.pubsub import subscribe
+
+        subscribe(self.connection, topic)
+
+    def unsubscribe(self, topic: str) -> None:
+        """Undo :meth:`subscribe`."""
+        from dualws.pubsub import unsubscribe
+
+        unsubscribe(self.connection, topic)
+
+    # -- the end -------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._connection is not None and self._connection.closed
+
+    @property
+    def close_code(self) -> int | None:
+        """Close code (RFC 6455 section 7.1.5) of the end; None before it.
+
+        The peer's, or ours when we closed first; 1005 when the peer gave none, 1006 when
+        there was no close frame.
+        """
+        return None if self._connection is None else self._connection.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The reason that came with :attr:`close_code`."""
+        return "" if self._connection is None else self._connection.close_reason
+
+    def close(self, code: int = 1000, reason: str | bytes = "") -> None:
+        """Close it; returns at once. Does nothing when it is closed.
+
+        :param code: 1000, 1001, 1002, 1003, 1007 to 1014, or 3000 to 4999
+        :param reason: at most 123 bytes in UTF-8
+        :raises ValueError: *code* may not be sent (RFC 6455 section 7.4) or *reason* is too long
+        """
+        if isinstance(reason, bytes):
+            reason = reason.decode("utf-8")
+        if not frames.is_sendable(code):
+            raise ValueError(
+                f"close code {code} may not be sent: use 1000 to 1003, 1007 to 1014, "
+                "or 3000 to 4999 for codes of your own"
+            )
+        if len(reason.encode("utf-8")) > 123:
+            raise ValueError("a close reason holds at most 123 bytes of UTF-8")
+        self.connection.close(code, reason)
+
+
+class WebSocket(Face):
+    """One websocket, from the handshake to its end, for code that may block.
+
+    Not accepted at first: until :meth:`accept`, or the first :meth:`receive` or
+    :meth:`send`, the request can still be answered like any other.
+    """
+
+    def __init__(self, environ: Environ, handshake: Handshake, server: Server) -> None:
+        super().__init__(environ, handshake, server)
+        #: whether :meth:`send` waits for a slow peer; without, the peer is closed (1008)
+        self.waits = True
+        #: why :meth:`accept` was refused: the middleware answers the request with it
+        self.refusal: HandshakeError | None = None
+        self._upgrade: Upgrade = environ[ENVIRON_UPGRADE]
+        # Not a native mutex: switch() may wait for the loop while it is held.
+        self._accept_lock = threading.RLock()
+
+    # -- the handshake -------------------------------------------------------------
 
     def choose_subprotocol(self, supported: Iterable[str]) -> str | None:
         """The first of the client's subprotocols that is also in *supported*, or None."""
@@ -202,71 +295,11 @@ class WebSocket:
         connection = self._connection
         if connection is None:
             connection = self.connection
-        connection.send(message_frame(data, binary))
-
-    def ping(self, data: bytes = b"") -> None:
-        """Send a ping.
-
-        :param data: at most 125 bytes
-        :raises WebSocketClosed: it is closed
-        :raises ValueError: *data* is too long
-        """
-        if len(data) > 125:
-            raise ValueError(f"a ping holds at most 125 bytes, not {len(data)}")
-        self.connection.ping(data)
-
-    # -- topics --------------------------------------------------------------------
-
-    def subscribe(self, topic: str) -> None:
-        """Send this client every message that is published to *topic* from now on."""
-        from dualws.pubsub import subscribe
-
-        subscribe(self.connection, topic)
-
-    def unsubscribe(self, topic: str) -> None:
-        """Undo :meth:`subscribe`."""
-        from dualws.pubsub import unsubscribe
-
-        unsubscribe(self.connection, topic)
-
-    # -- the end -------------------------------------------------------------------
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._connection is not None and self._connection.closed
-
-    @property
-    def close_code(self) -> int | None:
-        """Close code (RFC 6455 section 7.1.5) of the end; None before it.
-
-        The peer's, or ours when we closed first; 1005 when the peer gave none, 1006 when
-        there was no close frame.
-        """
-        return None if self._connection is None else self._connection.close_code
-
-    @property
-    def close_reason(self) -> str:
-        """The reason that came with :attr:`close_code`."""
-        return "" if self._connection is None else self._connection.close_reason
-
-    def close(self, code: int = 1000, reason: str | bytes = "") -> None:
-        """Close it; returns at once. Does nothing when it is closed.
-
-        :param code: 1000, 1001, 1002, 1003, 1007 to 1014, or 3000 to 4999
-        :param reason: at most 123 bytes in UTF-8
-        :raises ValueError: *code* may not be sent (RFC 6455 section 7.4) or *reason* is too long
-        """
-        if isinstance(reason, bytes):
-            reason = reason.decode("utf-8")
-        if not frames.is_sendable(code):
-            raise ValueError(
-                f"close code {code} may not be sent: use 1000 to 1003, 1007 to 1014, "
-                "or 3000 to 4999 for codes of your own"
-            )
-        if len(reason.encode("utf-8")) > 123:
-            raise ValueError("a close reason holds at most 123 bytes of UTF-8")
-        self.connection.close(code, reason)
+        frame = message_frame(data, binary)
+        if self.waits:
+            connection.send(frame)
+        elif not connection.send_nowait(frame):
+            raise connection.closed_error()
 
 
 def _for_django(error: HandshakeError) -> HandshakeError:

@@ -23,8 +23,8 @@ from dualws.contract import (
     WSGIApplication,
 )
 from dualws.errors import HandshakeError, WebSocketClosed
-from dualws.protocol.handshake import examine, is_attempted
 from dualws.faces import WebSocket
+from dualws.protocol.handshake import examine, is_attempted
 
 if TYPE_CHECKING:
     from dualws.contract import Server
@@ -33,6 +33,8 @@ logger = logging.getLogger("dualws.handler")
 
 #: environ key by which a 101 response says what is to run: ``handler()``
 ENVIRON_HANDLER = "dualws.handler"
+#: environ key: whether that handler needs a thread or greenlet while it waits
+ENVIRON_BLOCKING = "dualws.blocking"
 #: environ key: the subprotocol that the 101 response chose
 ENVIRON_SUBPROTOCOL = "dualws.subprotocol"
 
@@ -159,7 +161,8 @@ def _accept(
             "use dualws.websocket, or accept environ['wsgi.websocket']"
         )
     try:
-        websocket.reserve()
+        if environ.get(ENVIRON_BLOCKING, True):
+            websocket.reserve()
         websocket.switch(environ.get(ENVIRON_SUBPROTOCOL), response.headers)
     except HandshakeError as error:
         return _refuse(error, start_response)

@@ -160,6 +160,8 @@ class Runtime:
         else:
             self.call_soon(gevent.spawn_raw, run_logged, function, *args)
 
+    submit = spawn
+
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call *callback* in the hub after *delay* seconds; it must not block."""
         timer = Timer(self, (lambda: callback(*args)) if args else callback)

@@ -21,7 +21,7 @@ from support.raw import RawClient
 from support.server import LiveServer
 from support.timing import TIMEOUT
 
-STYLES = ["/ws/echo/", "/ws/inside/"]
+STYLES = ["/ws/echo/", "/ws/inside/", "/ws/events/", "/ws/ws4py/", "/ws/async/"]
 
 
 @pytest.fixture(params=STYLES)
@@ -72,10 +72,10 @@ def test_one_byte_at_a_time(client: RawClient) -> None:
     data = build(TEXT, "süß".encode()) + build(PING, b"x") + build(BINARY, bytes(200))
     for byte in data:
         client.send(bytes([byte]))
-    assert read_frame(client) == frames.Frame(TEXT, "süß".encode())
-    # The pong may overtake the answer that the handler sends.
-    got = {read_frame(client).opcode, read_frame(client).opcode}
-    assert got == {PONG, BINARY}
+    got = [read_frame(client) for _ in range(3)]
+    # The pong may overtake what the handler sends.
+    got.remove(frames.Frame(PONG, b"x"))
+    assert got == [frames.Frame(TEXT, "süß".encode()), frames.Frame(BINARY, bytes(200))]
 
 
 def test_many_messages_in_one_packet_keep_their_order(client: RawClient) -> None:

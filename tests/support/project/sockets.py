@@ -9,11 +9,12 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_required
 from django.core.signals import request_finished
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.urls import path
+from ws4py.websocket import WebSocket as Ws4pyWebSocket
 
-from dualws import publish, websocket
+from dualws import WebSocketView, publish, websocket
 from support.notes import identity, note, wait_for_release
 from support.timing import TIMEOUT
 
@@ -30,6 +31,43 @@ def echo(request: HttpRequest, ws: Any) -> None:
             ws.send(message)
     finally:
         _note_end(request.GET.get("key", "echo"), ws)
+
+
+class EventEcho(WebSocketView):
+    """The same, called for events."""
+
+    def opened(self) -> None:
+        self.busy = False
+
+    def received_message(self, message: str | bytes) -> None:
+        assert not self.busy, "two calls at a time"
+        self.busy = True
+        self.ws.send(message)
+        self.busy = False
+
+    def closed(self, code: int, reason: str) -> None:
+        note(self.request.GET.get("key", "events"), [code, reason])
+
+
+class Ws4pyEcho(Ws4pyWebSocket):  # type: ignore[misc]
+    """The same as a handler of ws4py."""
+
+    def received_message(self, message: Any) -> None:
+        self.send(message.data, message.is_binary)
+
+    def closed(self, code: int, reason: str = "") -> None:
+        query = QueryDict(self.environ["QUERY_STRING"])
+        note(query.get("key", "ws4py"), [code, reason])
+
+
+@websocket(subprotocols=["chat.v1", "chat.v2"])
+async def async_echo(request: HttpRequest, ws: Any) -> None:
+    """The same as a coroutine."""
+    try:
+        async for message in ws:
+            await ws.send(message)
+    finally:
+        _note_end(request.GET.get("key", "async"), ws)
 
 
 @websocket
@@ -261,6 +299,9 @@ def inspect(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("echo/", echo),
+    path("events/", websocket(EventEcho, subprotocols=["chat.v1"])),
+    path("ws4py/", websocket(Ws4pyEcho, subprotocols=["chat.v1"])),
+    path("async/", async_echo),
     path("report/<slug:word>/", report),
     path("visit/", visit),
     path("ordered/", ordered),

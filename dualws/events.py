@@ -1,0 +1,149 @@
+"""Handlers that are called for events: between messages they hold no thread and no greenlet.
+
+Law: the calls of one connection never overlap and keep their order. What may run is known
+from the connection's inbox; whoever finds the driver idle starts it, in the pool's
+threads or in a greenlet, and it runs until the inbox is empty.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dualws.connection import ENDED, WAIT, Connection
+from dualws.errors import WebSocketClosed
+from dualws.protocol.stream import Pong
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from dualws.faces import WebSocket
+
+logger = logging.getLogger("dualws.handler")
+
+#: Events of one connection handled before the others get the thread.
+_TURN = 32
+
+
+class EventHandler(Protocol):
+    """What the driver calls; never two at a time."""
+
+    def opened(self) -> object:
+        """The websocket is open."""
+
+    def received_message(self, message: Any, /) -> object:
+        """The next message."""
+
+    def ponged(self, pong: Any, /) -> object:
+        """A pong came."""
+
+    def closed(self, code: int, reason: str, /) -> object:
+        """The websocket has ended: the last call, exactly once."""
+
+
+class EventDriver:
+    """Calls a handler's methods.
+
+    :param connection: the open connection
+    :param handler: what is called
+    :param release: called after each turn in its thread or greenlet (gives database
+        connections back)
+    """
+
+    def __init__(
+        self, connection: Connection, handler: EventHandler, release: Callable[[], object]
+    ) -> None:
+        self._connection = connection
+        self._handler = handler
+        self._release = release
+        # The request's own, so that what its middleware set is still set, for every turn.
+        self._context = contextvars.copy_context()
+
+    def start(self) -> None:
+        """Call ``opened``, then whatever has come; in a thread or greenlet that may block."""
+        self._run(self._begin)
+
+    def _run(self, turn: Callable[[], bool] | None = None) -> None:
+        """One turn, then the thread is free; nothing else of this connection runs meanwhile."""
+        try:
+            go_on = self._context.run(turn or self._turn)
+        finally:
+            self._release()
+        if go_on and not self._connection.when_ready(self._ready):
+            self._ready()
+
+    def _ready(self) -> None:
+        self._connection.runtime.submit(self._run)
+
+    def _begin(self) -> bool:
+        self._call(self._handler.opened)
+        return self._turn()
+
+    def _turn(self) -> bool:
+        """Handle what has come, in the request's context; False after the last event."""
+        take = self._connection.take
+        for _ in range(_TURN):
+            event = take(None)
+            if event is WAIT:
+                break
+            if event is ENDED:
+                code = self._connection.close_code
+                self._call(
+                    self._handler.closed,
+                    1006 if code is None else code,
+                    self._connection.close_reason,
+                )
+                return False
+            if type(event) is Pong:
+                self._call(self._handler.ponged, event.data)
+            else:
+                self._call(self._handler.received_message, event)
+        return True
+
+    def _call(self, method: Callable[..., object], *args: object) -> None:
+        """Call the handler; an exception of its ends the websocket with 1011."""
+        try:
+            method(*args)
+        except WebSocketClosed as closed:
+            logger.debug("websocket handler: %s", closed)
+        except Exception:
+            logger.exception("websocket handler failed: %r", self._handler)
+            self._connection.close(1011, "the handler failed")
+
+
+class WebSocketView:
+    """A websocket view as a class whose methods are called for events.
+
+    Derive from it and put ``websocket(YourView)`` into the URLconf. One instance serves one
+    websocket; :attr:`ws`, :attr:`request` and the URL's arguments, :attr:`args` and
+    :attr:`kwargs`, are set before :meth:`opened`. Methods may block (they run in a thread of
+    the pool, or a greenlet), are never called two at a time, and are free to be absent.
+    ``self.ws.send()`` does not wait for a slow peer: past ``DUALWS_SEND_BUFFER_SIZE`` the
+    websocket is closed with 1008.
+    """
+
+    #: subprotocols the view speaks; the client's first choice among them is agreed upon
+    subprotocols: tuple[str, ...] = ()
+
+    ws: WebSocket
+    request: HttpRequest
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def opened(self) -> None:
+        """The websocket is open."""
+
+    def received_message(self, message: str | bytes) -> None:
+        """A message came: text as ``str``, binary as ``bytes``."""
+
+    def ponged(self, data: bytes) -> None:
+        """A pong came, with the data of a ``self.ws.ping(data)`` or unasked."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The websocket has ended.
+
+        :param code: as ``ws.close_code``
+        :param reason: as ``ws.close_reason``
+        """

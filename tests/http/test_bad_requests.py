@@ -170,6 +170,9 @@ SMUGGLING = {
     "bare LF after line": b"POST /echo HTTP/1.1\nHost: a\r\nContent-Length: 0\r\n\r\n" + MARK,
     "bare LF after header": b"POST /echo HTTP/1.1\r\nHost: a\nContent-Length: 0\r\n\r\n" + MARK,
     "bare LF ends head": b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\n" + MARK,
+    "bare LF hides a header": _post(
+        b"X-A: b\nTransfer-Encoding: chunked", body=b"0\r\n\r\n" + MARK
+    ),
     "only LF": b"POST /echo HTTP/1.1\nHost: a\nContent-Length: 0\n\n" + MARK,
     "bare CR in header": _post(b"X-A: b\rContent-Length: 0", body=MARK),
     "nul in name": _post(b"Content-Length\x00: 0", body=MARK),

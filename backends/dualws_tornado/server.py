@@ -13,6 +13,7 @@ import logging
 import math
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from tornado.http1connection import (
@@ -204,7 +205,7 @@ class WebSocketServer(Server):
         """Close connections whose client has been silent in the middle of a request, or idle."""
         while True:
             await asyncio.sleep(SILENCE / 5)
-            now = asyncio.get_running_loop().time()
+            now = time.monotonic()
             for connection in tuple(self.http_connections):
                 if connection.stream.deadline < now:
                     connection.stream.close()

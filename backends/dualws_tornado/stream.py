@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -50,12 +51,12 @@ class Stream(IOStream):
         #: largest head, while one is read
         self._head_limit = 0
         self._body_ended = False
-        #: loop time at which the client counts as gone; infinite while none of its bytes are due
+        #: monotonic time at which the client counts as gone; infinite while nothing is due from it
         self.deadline = math.inf
 
     def heard(self) -> None:
         """The client sent something, more is due."""
-        self.deadline = self.io_loop.time() + SILENCE
+        self.deadline = time.monotonic() + SILENCE
 
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: the option is inherited from the listener and stays on."""

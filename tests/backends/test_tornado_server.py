@@ -1,0 +1,178 @@
+"""The life of the Tornado server: threads, stopping, silent and stalled clients."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from dualws.contract import Environ, ServerConfig, StartResponse
+from dualws_tornado import channel, server, stream
+from dualws_tornado.backend import TornadoBackend
+from support.raw import RawClient
+from support.timing import QUIET, TIMEOUT, eventually
+from support.tornado_server import running
+
+
+def hello(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def get(client: RawClient) -> bytes:
+    client.send_request("GET", "/", ("Host", "a"))
+    return client.read_response().body
+
+
+def test_it_runs_in_any_thread_and_stops_from_any_other_more_than_once() -> None:
+    with running(hello) as inside:
+        with inside.connect() as client:
+            assert get(client) == b"hello"
+        inside.server.stop()
+        inside.server.stop()
+        inside.thread.join(TIMEOUT)
+        assert not inside.thread.is_alive()
+        inside.server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(inside.address)
+
+
+def test_a_stop_before_the_start_is_not_lost() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    made = TornadoBackend().make_server(hello, ServerConfig(), [listener])
+    made.stop()
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def test_a_request_in_progress_is_finished_when_the_server_stops() -> None:
+    called = threading.Event()
+    go_on = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        called.set()
+        go_on.wait(TIMEOUT)
+        return hello(environ, start_response)
+
+    with running(application) as inside, inside.connect() as idle, inside.connect() as busy:
+        busy.send_request("GET", "/", ("Host", "a"))
+        assert called.wait(TIMEOUT)
+        inside.server.stop()
+        idle.assert_closed()
+        go_on.set()
+        assert busy.read_response().body == b"hello"
+        busy.assert_closed()
+
+
+def test_a_request_that_does_not_end_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GRACE", QUIET)
+    called = threading.Event()
+    go_on = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        called.set()
+        go_on.wait(TIMEOUT * 4)
+        return hello(environ, start_response)
+
+    with running(application) as inside, inside.connect() as busy:
+        busy.send_request("GET", "/", ("Host", "a"))
+        assert called.wait(TIMEOUT)
+        began = time.monotonic()
+        inside.stop()
+        assert time.monotonic() - began < TIMEOUT
+        busy.assert_closed()
+    go_on.set()
+
+
+def test_silent_clients_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SILENCE", QUIET)
+    monkeypatch.setattr(stream, "SILENCE", QUIET)
+    called = threading.Event()
+    go_on = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            called.set()
+            go_on.wait(TIMEOUT)
+        return hello(environ, start_response)
+
+    with running(application) as inside:
+        with inside.connect() as mute, inside.connect() as half, inside.connect() as kept:
+            slow = inside.connect()
+            slow.send_request("GET", "/slow", ("Host", "a"))
+            half.send_request("POST", "/", ("Host", "a"), ("Content-Length", "9"), body=b"half")
+            assert get(kept) == b"hello"
+            for client in (mute, half, kept):
+                client.assert_closed()
+        # Who waits for an answer is not silent.
+        assert called.wait(TIMEOUT)
+        go_on.set()
+        with slow:
+            assert slow.read_response().body == b"hello"
+
+
+def test_a_client_that_stops_reading_gives_the_thread_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channel, "STALL", QUIET)
+    closed = threading.Event()
+
+    class Endless:
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield b"x" * 65536
+
+        def close(self) -> None:
+            closed.set()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return Endless()
+
+    with running(application, threads=1) as inside, inside.connect() as client:
+        client.send_request("GET", "/", ("Host", "a"))
+        assert closed.wait(TIMEOUT)
+        eventually(lambda: not inside.server.http_connections, what="the connection is closed")
+
+
+def test_running_out_of_descriptors_is_survived(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "_ACCEPT_PAUSE", QUIET)
+
+    class Exhausted:
+        """A listener whose first accept finds no descriptor."""
+
+        def __init__(self, listener: socket.socket) -> None:
+            self._accepts: Iterator[Callable[[], object]] = iter([self._fail])
+            self._listener = listener
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._listener, name)
+
+        def _fail(self) -> object:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def accept(self) -> object:
+            return next(self._accepts, self._listener.accept)()
+
+    accept = server.WebSocketServer._accept
+    exhausted: dict[int, Exhausted] = {}
+
+    def accept_once_exhausted(self: server.WebSocketServer, listener: socket.socket) -> None:
+        wrapped = exhausted.setdefault(listener.fileno(), Exhausted(listener))
+        accept(self, wrapped)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server.WebSocketServer, "_accept", accept_once_exhausted)
+    with running(hello) as inside, inside.connect() as client:
+        assert get(client) == b"hello"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "raise the limit of open files" in caplog.text
+    caplog.clear()

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from support.backends import LIBRARIES, chosen
+from support.machine import require
 from support.server import LiveServer
 
 #: Tests of what is private to a backend are named after it, and leave with it.
@@ -108,6 +109,12 @@ def serve_app(
         if server.running:
             server.check()
         server.stop()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """See to the programs that a test is marked to need."""
+    for mark in item.iter_markers("needs"):
+        require(mark.args)
 
 
 @pytest.hookimpl(wrapper=True)

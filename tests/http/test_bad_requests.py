@@ -17,7 +17,7 @@ MARK = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 def answers(server: LiveServer, data: bytes) -> tuple[list[Response], RawClient]:
     """Every response until the server closes, as it must; a second one is one too many."""
     client = server.connect()
-    found = []
+    found: list[Response] = []
     try:
         client.send(data)
         while len(found) < 2 and (client.pending or client.fill()):

@@ -262,7 +262,7 @@ def valid(environ: Environ, start_response: Any) -> Iterable[bytes]:
 
 
 APPLICATIONS: dict[str, Application] = {
-    function.__name__: function  # type: ignore[attr-defined]
+    function.__name__: function
     for function in (
         *(echo, reads, ignores_body, notes, releases, cycle, waits, generator, changes_its_mind),
         *(too_late, writes, starts_twice, never_starts, bad_head, raises, raises_first),

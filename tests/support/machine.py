@@ -30,9 +30,16 @@ def find(program: str) -> str | None:
     return None
 
 
-def needs(*programs: str) -> pytest.MarkDecorator:
-    """Marks a test that drives *programs* (keys of :data:`PROGRAMS`)."""
+#: ``@needs("curl")`` marks a test that drives programs (keys of :data:`PROGRAMS`).
+needs = pytest.mark.needs
+
+
+def require(programs: tuple[str, ...]) -> None:
+    """Skip the running test where one of *programs* is missing, or fail it where CI=true."""
     lacking = [program for program in programs if find(program) is None]
+    if not lacking:
+        return
     reason = f"no {', '.join(lacking)} on this machine: {CURE}"
-    strict = os.environ.get("CI", "").lower() == "true"
-    return pytest.mark.skipif(bool(lacking) and not strict, reason=reason)
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

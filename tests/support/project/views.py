@@ -11,6 +11,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model, login
+from django.core.files.uploadedfile import UploadedFile
 from django.core.signals import request_finished
 from django.http import (
     FileResponse,
@@ -82,15 +83,12 @@ def upload(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 def form(request: HttpRequest) -> HttpResponse:
     """Fields and files of a form."""
-    return JsonResponse(
-        {
-            "POST": request.POST.dict(),
-            "FILES": {
-                name: [file.name, file.size, hashlib.sha256(file.read()).hexdigest()]
-                for name, file in request.FILES.items()
-            },
-        }
-    )
+    files = {}
+    for name in request.FILES:
+        file = request.FILES[name]
+        assert isinstance(file, UploadedFile)
+        files[name] = [file.name, file.size, hashlib.sha256(file.read()).hexdigest()]
+    return JsonResponse({"POST": request.POST.dict(), "FILES": files})
 
 
 def status(request: HttpRequest, code: int) -> HttpResponse:

@@ -12,7 +12,8 @@ import threading
 from collections.abc import AsyncIterator
 
 from dualws.connection import ENDED, WAIT
-from dualws.faces import Face, WebSocket, message_frame
+from dualws.faces import Face, WebSocket
+from dualws.protocol.outgoing import Data, message_frame
 
 
 class AsyncWebSocket(Face):
@@ -72,18 +73,20 @@ class AsyncWebSocket(Face):
             yield message
 
     async def send(
-        self, data: str | bytes | bytearray | memoryview, binary: bool | None = None
+        self, data: Data, binary: bool | None = None, *, compress: bool | None = None
     ) -> None:
         """Send one message. Waits while the peer has not read what was sent before.
 
         :param data: ``str`` goes as text, bytes-like data as binary
         :param binary: overrides that (bytes sent as text must be UTF-8)
+        :param compress: True and False override ``DUALWS_COMPRESSION_THRESHOLD``; without
+            an agreement on compression the message is never compressed
         :raises WebSocketClosed: it is closed
         :raises SendTimeout: the peer took nothing for ``DUALWS_SEND_TIMEOUT`` seconds
         :raises TypeError: *data* is none of these types
         """
         connection = self._open_connection
-        if connection.write(message_frame(data, binary)):
+        if connection.write(message_frame(data, binary, compress, connection.deflate)):
             return
         while True:
             room = self._loop.create_future()

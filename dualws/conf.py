@@ -34,6 +34,9 @@ _POSITIVE = {
     "max_header_size",
 }
 
+#: fields that must lie between two bounds, both included
+_RANGES = {"compression_window_bits": (8, 15)}
+
 _ORIGIN = re.compile(r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://(\*\.)?[^/*\s]+)$")
 
 
@@ -151,6 +154,10 @@ def problem_of(field: Field, value: object) -> Problem | None:
         cure = f"Write {what}; the default is {field.default!r}."
         return Problem(field.setting, "type", f"{said}, not {what}.", cure)
     assert isinstance(value, (int, float))
+    low, high = _RANGES.get(field.name, (value, value))
+    if not low <= value <= high:
+        cure = f"It must be {low} to {high}; the default is {field.default!r}."
+        return Problem(field.setting, "value", f"{said}, out of range.", cure)
     if not math.isfinite(value) or value < 0 or (value == 0 and field.name in _POSITIVE):
         least = "more than 0" if field.name in _POSITIVE else "0 or more"
         cure = f"It must be {least}; the default is {field.default!r}."

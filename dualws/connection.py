@@ -1,4 +1,5 @@
-"""One websocket's whole state: inbox, limits, keepalive, close handshake.
+"""One websocket's whole state: inbox, limits, keepalive, close handshake; sending is in
+:mod:`dualws.sending`.
 
 Law: one native mutex guards everything here; it is held for microseconds and never while
 code of others runs, so a callback is only ever called after it has been released.
@@ -10,20 +11,18 @@ answered, before the close is. A handler that does not come for them within
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from dualws.contract import Runtime, ServerConfig, Timer, Transport, Waiter
-from dualws.errors import MessageTooBig, SendTimeout, WebSocketClosed
+from dualws.contract import Timer, Transport, Waiter
 from dualws.protocol import frames
+from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
+from dualws.sending import Sender
 
 if TYPE_CHECKING:
     from dualws.contract import Server
-
-logger = logging.getLogger("dualws.connection")
 
 #: Seconds that the peer's end waits for a handler that is busy elsewhere.
 GRACE = 1.0
@@ -49,82 +48,55 @@ WAIT: Final = Sentinel("WAIT")
 ENDED: Final = Sentinel("ENDED")
 
 
-class Connection:
+class Connection(Sender):
     """The core's side of one websocket: ``dualws.contract.ConnectionOwner``.
 
     :param server: the server that it belongs to, and is counted in
     :param stream: parses what arrives
+    :param deflate: permessage-deflate, when that was negotiated
     """
 
     __slots__ = (
         "__weakref__",
         "_abort_timer",
         "_alive",
-        "_close_sent",
         "_end",
         "_grace_timer",
         "_inbox",
         "_inbox_bytes",
-        "_lock",
-        "_lost",
         "_paused",
         "_ready",
         "_reply",
-        "_senders",
         "_silent_ticks",
         "_stream",
-        "_transport",
         "_waiter",
-        "_write",
-        "close_code",
-        "close_reason",
         "on_lost",
-        "runtime",
-        "server",
         "topics",
         "wants_pongs",
     )
 
-    def __init__(self, server: Server, stream: Stream) -> None:
-        self.server = server
-        self.runtime: Runtime = server.runtime
+    def __init__(self, server: Server, stream: Stream, deflate: Deflate | None = None) -> None:
+        super().__init__(server, deflate)
         self._stream = stream
-        self._lock = self.runtime.lock()
-        self._transport: Transport
         self._inbox: deque[str | bytes | Pong] = deque()
         self._inbox_bytes = 0
         self._paused = False
         #: to be called once, without the lock, when there is something to take
         self._ready: Callable[[], object] | None = None
         self._waiter: Waiter | None = None
-        self._senders: list[Callable[[], object]] | None = None
         #: whether the peer's side, or ours, has ended: nothing more goes to the inbox
         self._end = False
         #: the close frame that answers the peer's end, when it is its turn
         self._reply: bytes | None = None
-        self._close_sent = False
-        self._lost = False
         self._alive = True
         self._silent_ticks = 0
         self._grace_timer: Timer | None = None
         self._abort_timer: Timer | None = None
-        #: code and reason of the end (RFC 6455 section 7.1.5); None while open
-        self.close_code: int | None = None
-        self.close_reason = ""
         #: whether :meth:`take` also gives pongs, in line with the messages
         self.wants_pongs = False
         self.on_lost: Callable[[], object] | None = None
         #: topics of ``dualws.pubsub`` that it is subscribed to
         self.topics: set[str] | None = None
-
-    @property
-    def config(self) -> ServerConfig:
-        return self.server.config
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self._close_sent or self._lost
 
     def open(self, transport: Transport) -> None:
         """Begin: the 101 response is on its way."""
@@ -316,7 +288,9 @@ class Connection:
         """
         waiter = self._waiter
         if waiter is None:
-            waiter = self._waiter = self.runtime.waiter()
+            transport = self._transport
+            reads = isinstance(transport, ReadingTransport)
+            waiter = self._waiter = transport.waiter() if reads else self.runtime.waiter()
         while True:
             message = self.take(waiter.wake)
             if message is WAIT:
@@ -334,106 +308,6 @@ class Connection:
                 return None
             else:
                 return message  # type: ignore[return-value]
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame; waits while more than the send buffer waits for the peer.
-
-        :raises WebSocketClosed: it is closed
-        :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
-        """
-        if not self.write(frame):
-            self._wait_for_peer()
-
-    def write(self, frame: bytes) -> bool:
-        """Send a frame without waiting.
-
-        :return: whether the send buffer has room; without it, code waits in its own way
-            (:meth:`when_drained`)
-        :raises WebSocketClosed: it is closed
-        """
-        with self._lock:
-            if self._close_sent or self._lost:
-                raise self.closed_error()
-            self._write(frame)
-            return self._transport.buffered <= self.config.send_buffer_size
-
-    def send_nowait(self, frame: bytes) -> bool:
-        """Send a frame, or end the connection (1008) if its peer reads too slowly for it.
-
-        :return: whether it was sent
-        """
-        with self._lock:
-            if self._close_sent or self._lost:
-                return False
-            if self._transport.buffered <= self.config.send_buffer_size:
-                self._write(frame)
-                return True
-        self._too_slow("its buffer is full")
-        return False
-
-    def _wait_for_peer(self) -> None:
-        waiter = self.runtime.waiter()
-        wake = waiter.wake
-        while (before := self.when_drained(wake)) is not None:
-            if waiter.wait(self.config.send_timeout):
-                return
-            if not self.cancel_drained(wake):
-                waiter.wait()
-                return
-            self.check_progress(before)
-
-    def when_drained(self, callback: Callable[[], object]) -> int | None:
-        """Call *callback* once, from any thread, when the peer has read or gone.
-
-        :return: how many bytes wait for the peer; None when the send buffer has room, and
-            *callback* will not be called
-        """
-        with self._lock:
-            before = self._transport.buffered
-            if before <= self.config.send_buffer_size or self._lost:
-                return None
-            if self._senders is None:
-                self._senders = []
-            self._senders.append(callback)
-            return before
-
-    def cancel_drained(self, callback: Callable[[], object]) -> bool:
-        """Take :meth:`when_drained` back; False when *callback* has been, or is being, called."""
-        with self._lock:
-            if self._senders is None or callback not in self._senders:
-                return False
-            self._senders.remove(callback)
-            return True
-
-    def check_progress(self, before: int) -> None:
-        """After ``send_timeout`` seconds: give the peer up if it has taken nothing.
-
-        :param before: what :meth:`when_drained` returned
-        :raises SendTimeout: it has not; the connection is being closed with 1008
-        """
-        if self._transport.buffered >= before:
-            self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
-            raise SendTimeout(1008, "the peer reads too slowly")
-
-    def _wake_senders(self) -> None:
-        with self._lock:
-            senders, self._senders = self._senders, None
-        for wake in senders or ():
-            wake()
-
-    def _too_slow(self, why: str) -> None:
-        logger.warning(
-            "closing a websocket with 1008: the peer reads too slowly (%s, %d bytes wait)",
-            why,
-            self._transport.buffered,
-        )
-        self.close(1008, "the peer reads too slowly")
-
-    def closed_error(self) -> WebSocketClosed:
-        """The exception that tells why nothing can be sent."""
-        code = 1006 if self.close_code is None else self.close_code
-        kind = MessageTooBig if code == 1009 else WebSocketClosed
-        return kind(code, self.close_reason)
 
     # -- closing -------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
@@ -60,6 +60,12 @@ class ServerConfig:
     :param ping_timeout: without any byte for this long after the ping: closed with 1011
     :param close_timeout: how long the peer may take to answer a close frame, and to read
         what is still queued for it
+    :param compression: agree on permessage-deflate (RFC 7692) with clients that offer it
+    :param compression_threshold: messages under this many bytes are sent uncompressed
+    :param compression_window_bits: base-2 logarithm of the largest window for either
+        side, 8 to 15: more compresses better and takes more memory
+    :param compression_context_takeover: keep the windows from message to message: small
+        messages compress much better, and each connection holds them while it is idle
     :param allowed_origins: origins allowed beside the request's own: ``scheme://host[:port]``,
         ``scheme://*.domain``, or ``*``
     :param threads: threads that serve HTTP requests (backends without greenlets)
@@ -79,6 +85,10 @@ class ServerConfig:
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     close_timeout: float = 5.0
+    compression: bool = True
+    compression_threshold: int = 1024
+    compression_window_bits: int = 12
+    compression_context_takeover: bool = False
     allowed_origins: tuple[str, ...] = ()
     threads: int = 16
     max_blocking_handlers: int = 1000
@@ -191,6 +201,21 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Close at once and drop the buffer; then ``connection_lost(None)``."""
+
+
+@runtime_checkable
+class ReadingTransport(Protocol):
+    """What a transport may offer beyond :class:`Transport`, where blocking code has a thread.
+
+    The thread that waits for a message may read the socket itself, which saves waking it.
+    """
+
+    def waiter(self) -> Waiter:
+        """The waiter for whoever waits for this connection's next message.
+
+        Its ``wait`` may call the owner's ``data_received`` and ``eof_received`` in the
+        waiting thread, in place of the loop: still one call at a time.
+        """
 
 
 class Upgrade(Protocol):

@@ -16,7 +16,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
 from dualws.errors import HandshakeError
 from dualws.faces import WebSocket
-from dualws.middleware import ENVIRON_BLOCKING, ENVIRON_HANDLER, ENVIRON_SUBPROTOCOL
+from dualws.middleware import (
+    ENVIRON_BLOCKING,
+    ENVIRON_COMPRESSION,
+    ENVIRON_HANDLER,
+    ENVIRON_SUBPROTOCOL,
+)
 from dualws.protocol.handshake import not_attempted
 from dualws.styles import style_of
 
@@ -25,15 +30,23 @@ View: TypeAlias = Callable[..., HttpResponseBase]
 
 
 @overload
-def websocket(view: Handler, /, *, subprotocols: Sequence[str] = ()) -> View: ...
+def websocket(
+    view: Handler, /, *, subprotocols: Sequence[str] = (), compression: bool | None = None
+) -> View: ...
 
 
 @overload
-def websocket(*, subprotocols: Sequence[str] = ()) -> Callable[[Handler], View]: ...
+def websocket(
+    *, subprotocols: Sequence[str] = (), compression: bool | None = None
+) -> Callable[[Handler], View]: ...
 
 
 def websocket(
-    view: Handler | None = None, /, *, subprotocols: Sequence[str] = ()
+    view: Handler | None = None,
+    /,
+    *,
+    subprotocols: Sequence[str] = (),
+    compression: bool | None = None,
 ) -> View | Callable[[Handler], View]:
     """Make a websocket view of ``def view(request, ws, **kwargs)``.
 
@@ -48,14 +61,19 @@ def websocket(
     :param subprotocols: those the view speaks; the client's first choice among them is
         agreed upon. A client that offers none of them is accepted without one
         (RFC 6455 section 4.2.2).
+    :param compression: whether to agree on permessage-deflate (RFC 7692) with clients that
+        offer it; default: as ``DUALWS_COMPRESSION`` says. Switch it off where secrets and
+        what an attacker may choose meet in one message, or all data is compressed already.
     :raises TypeError: the view is not a function of ``(request, ws, …)``
     """
     if view is None:
-        return functools.partial(_decorate, subprotocols=tuple(subprotocols))
-    return _decorate(view, subprotocols=tuple(subprotocols))
+        return functools.partial(
+            _decorate, subprotocols=tuple(subprotocols), compression=compression
+        )
+    return _decorate(view, subprotocols=tuple(subprotocols), compression=compression)
 
 
-def _decorate(view: Handler, *, subprotocols: tuple[str, ...]) -> View:
+def _decorate(view: Handler, *, subprotocols: tuple[str, ...], compression: bool | None) -> View:
     style = style_of(view)
 
     @functools.wraps(view)
@@ -68,6 +86,7 @@ def _decorate(view: Handler, *, subprotocols: tuple[str, ...]) -> View:
         request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
         request.META[ENVIRON_HANDLER] = functools.partial(style.run, ws, request, args, kwargs)
         request.META[ENVIRON_BLOCKING] = style.blocking
+        request.META[ENVIRON_COMPRESSION] = compression
         return HttpResponse(status=101)
 
     return respond

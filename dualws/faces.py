@@ -16,7 +16,9 @@ from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.origin import check_origin
 from dualws.protocol import frames
+from dualws.protocol.deflate import Deflate, negotiate
 from dualws.protocol.handshake import Handshake
+from dualws.protocol.outgoing import Data, message_frame
 from dualws.protocol.stream import Stream
 
 if TYPE_CHECKING:
@@ -195,12 +197,17 @@ class WebSocket(Face):
         )
 
     def accept(
-        self, subprotocol: str | None = None, headers: Iterable[tuple[str, str]] = ()
+        self,
+        subprotocol: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        compression: bool | None = None,
     ) -> None:
         """Answer the handshake with 101. Does nothing when that has happened.
 
         :param subprotocol: one of those the client offers
         :param headers: further headers of the response
+        :param compression: whether to agree on permessage-deflate with a client that
+            offers it; default: as ``DUALWS_COMPRESSION`` says
         :raises ValueError: the client does not offer *subprotocol*
         :raises HandshakeError: the page's origin is not allowed (403), or no thread is
             free for one more handler (503); the request is answered with that
@@ -217,7 +224,7 @@ class WebSocket(Face):
             except HandshakeError as error:
                 self.refusal = error
                 raise _for_django(error) from None
-            self.switch(subprotocol, headers)
+            self.switch(subprotocol, headers, compression)
 
     def reserve(self) -> None:
         """Claim what a blocking handler needs.
@@ -232,7 +239,12 @@ class WebSocket(Face):
                 headers=(("Retry-After", "5"),),
             )
 
-    def switch(self, subprotocol: str | None, headers: Iterable[tuple[str, str]]) -> None:
+    def switch(
+        self,
+        subprotocol: str | None,
+        headers: Iterable[tuple[str, str]],
+        compression: bool | None = None,
+    ) -> None:
         """Send the 101 and leave HTTP, without the checks of :meth:`accept`.
 
         :raises ValueError: the client does not offer *subprotocol*
@@ -243,8 +255,12 @@ class WebSocket(Face):
                 f"the client does not offer the subprotocol {subprotocol!r}, "
                 f"only {list(self.handshake.subprotocols)}"
             )
-        head = self.handshake.response_head(subprotocol, headers=headers)
-        connection = Connection(self.server, Stream(self.server.config.max_message_size))
+        config = self.server.config
+        deflate = self._agree(config.compression if compression is None else compression)
+        extensions = "" if deflate is None else str(deflate.agreement)
+        head = self.handshake.response_head(subprotocol, extensions, headers)
+        stream = Stream(config.max_message_size, deflate=deflate)
+        connection = Connection(self.server, stream, deflate)
         try:
             transport = self._upgrade.switch(head, connection)
         except ConnectionError as error:
@@ -252,6 +268,20 @@ class WebSocket(Face):
         self.subprotocol = subprotocol
         self._connection = connection
         connection.open(transport)
+
+    def _agree(self, compression: bool) -> Deflate | None:
+        """Accept one of the client's offers of permessage-deflate (RFC 7692 section 5.1)."""
+        if not compression:
+            return None
+        config = self.server.config
+        agreement = negotiate(
+            self.handshake.extensions,
+            window_bits=config.compression_window_bits,
+            context_takeover=config.compression_context_takeover,
+        )
+        if agreement is None:
+            return None
+        return Deflate(agreement, config.compression_threshold)
 
     # -- messages ------------------------------------------------------------------
 
@@ -283,11 +313,13 @@ class WebSocket(Face):
         while (message := receive()) is not None:
             yield message
 
-    def send(self, data: str | bytes | bytearray | memoryview, binary: bool | None = None) -> None:
+    def send(self, data: Data, binary: bool | None = None, *, compress: bool | None = None) -> None:
         """Send one message. Waits while the peer has not read what was sent before.
 
         :param data: ``str`` goes as text, bytes-like data as binary
         :param binary: overrides that (bytes sent as text must be UTF-8)
+        :param compress: True and False override ``DUALWS_COMPRESSION_THRESHOLD``; without
+            an agreement on compression the message is never compressed
         :raises WebSocketClosed: it is closed
         :raises SendTimeout: the peer took nothing for ``DUALWS_SEND_TIMEOUT`` seconds
         :raises TypeError: *data* is none of these types
@@ -295,7 +327,7 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
-        frame = message_frame(data, binary)
+        frame = message_frame(data, binary, compress, connection.deflate)
         if self.waits:
             connection.send(frame)
         elif not connection.send_nowait(frame):
@@ -310,20 +342,3 @@ def _for_django(error: HandshakeError) -> HandshakeError:
     kind = type("HandshakeRefused", (HandshakeError, exceptions.PermissionDenied), {})
     refused: HandshakeError = kind(error.reason, error.status, error.headers)
     return refused
-
-
-def message_frame(data: str | bytes | bytearray | memoryview, binary: bool | None = None) -> bytes:
-    """The frame of one message.
-
-    :param data: ``str`` as text, bytes-like data as binary
-    :param binary: overrides that
-    :raises TypeError: *data* is neither
-    """
-    if isinstance(data, str):
-        return frames.build(frames.BINARY if binary else frames.TEXT, data.encode("utf-8"))
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(
-            f"send() takes str or bytes, not {type(data).__name__}: convert it first, "
-            "for instance with json.dumps()"
-        )
-    return frames.build(frames.TEXT if binary is False else frames.BINARY, bytes(data))

@@ -37,6 +37,8 @@ ENVIRON_HANDLER = "dualws.handler"
 ENVIRON_BLOCKING = "dualws.blocking"
 #: environ key: the subprotocol that the 101 response chose
 ENVIRON_SUBPROTOCOL = "dualws.subprotocol"
+#: environ key: whether the view wants compression; None leaves it to the configuration
+ENVIRON_COMPRESSION = "dualws.compression"
 
 Headers = list[tuple[str, str]]
 
@@ -163,7 +165,9 @@ def _accept(
     try:
         if environ.get(ENVIRON_BLOCKING, True):
             websocket.reserve()
-        websocket.switch(environ.get(ENVIRON_SUBPROTOCOL), response.headers)
+        websocket.switch(
+            environ.get(ENVIRON_SUBPROTOCOL), response.headers, environ.get(ENVIRON_COMPRESSION)
+        )
     except HandshakeError as error:
         return _refuse(error, start_response)
     except WebSocketClosed:

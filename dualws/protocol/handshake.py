@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dualws.errors import HandshakeError
+from dualws.protocol.extensions import Extension, parse
 
 #: Protocol versions that are spoken: RFC 6455, and the drafts hybi-10 and hybi-07, whose
 #: frames are the same.
@@ -49,14 +50,14 @@ class Handshake:
     :param key: value of Sec-WebSocket-Key
     :param version: protocol version, one of :data:`VERSIONS`
     :param subprotocols: what the client offers, in its order of preference
-    :param extensions: value of Sec-WebSocket-Extensions, ``""`` without one
+    :param extensions: what Sec-WebSocket-Extensions offers, in its order of preference
     :param origin: the page's origin; None when the client is not a browser
     """
 
     key: str
     version: int
     subprotocols: tuple[str, ...]
-    extensions: str
+    extensions: tuple[Extension, ...]
     origin: str | None
 
     def response_head(
@@ -130,7 +131,7 @@ def examine(environ: Mapping[str, Any]) -> Handshake:
         key=key,
         version=version,
         subprotocols=_subprotocols(environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL")),
-        extensions=environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""),
+        extensions=parse(environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")),
         origin=origin,
     )
 

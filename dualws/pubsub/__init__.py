@@ -1,7 +1,8 @@
 """Publish to topics, subscribe websockets to them.
 
-Law: a message is framed once and handed to every subscriber without waiting for any of
-them; a subscriber that reads too slowly is closed (1008) instead of slowing the others.
+Law: a message is framed, and compressed, once and handed to every subscriber without
+waiting for any of them; a subscriber that reads too slowly is closed (1008) instead of
+slowing the others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dualws.contract import Lock
+from dualws.protocol.outgoing import Broadcast
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
@@ -37,11 +39,12 @@ def publish(topic: str, data: str | bytes) -> int:
     :return: how many websockets it was sent to
     :raises TypeError: *data* is neither
     """
-    from dualws.faces import message_frame
-
-    frame = message_frame(data)
+    message = Broadcast(data)
     # tuple() of a set is one step of the interpreter: no lock is needed to read.
-    return sum(connection.send_nowait(frame) for connection in tuple(_topics.get(topic, ())))
+    return sum(
+        connection.send_nowait(message.frame_for(connection.deflate))
+        for connection in tuple(_topics.get(topic, ()))
+    )
 
 
 def subscribe(connection: Connection, topic: str) -> None:

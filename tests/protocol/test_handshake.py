@@ -25,7 +25,7 @@ def request(**changes: str | None) -> dict[str, str]:
 def test_the_rfcs_own_example() -> None:
     # RFC 6455 section 1.3
     handshake = examine(request(HTTP_SEC_WEBSOCKET_PROTOCOL="chat, superchat"))
-    assert handshake == Handshake("dGhlIHNhbXBsZSBub25jZQ==", 13, ("chat", "superchat"), "", None)
+    assert handshake == Handshake("dGhlIHNhbXBsZSBub25jZQ==", 13, ("chat", "superchat"), (), None)
     assert handshake.response_head("chat").split(b"\r\n") == [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",

@@ -20,6 +20,7 @@ from gevent.hub import GreenletExit
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 from dualws_gevent.handler import UpgradableWSGIHandler
 from dualws_gevent.runtime import Runtime
+from dualws_gevent.transport import Transport
 
 if TYPE_CHECKING:
     from gevent.socket import socket as GeventSocket
@@ -104,6 +105,8 @@ class WebSocketServer(Server):
         self.gevent_runtime = Runtime()
         #: connections that speak HTTP
         self.handlers: set[UpgradableWSGIHandler] = set()
+        #: connections that have left HTTP
+        self.transports: set[Transport] = set()
         #: no further request is read
         self.stopping = False
         self._stopped = self.gevent_runtime.waiter()
@@ -161,7 +164,9 @@ class WebSocketServer(Server):
                 self._idle.wait()
         for handler in list(self.handlers):
             gevent.kill(handler.greenlet)
-        # Let what was killed run its finally clauses.
+        for transport in list(self.transports):
+            transport.abort()
+        # Let what was killed run its finally clauses, and the owners hear of their loss.
         gevent.sleep(0)
 
     def left_http(self, handler: UpgradableWSGIHandler) -> None:

@@ -29,16 +29,24 @@ class Transport(SocketTransport):
     :param sock: connected non-blocking native socket; the transport owns it from now on
     :param owner: receives what arrives
     :param early: bytes that came together with the request
+    :param live: the server's transports: this one is in it until the connection is lost
     """
 
     def __init__(
-        self, runtime: Runtime, sock: socket.socket, owner: ConnectionOwner, early: bytes
+        self,
+        runtime: Runtime,
+        sock: socket.socket,
+        owner: ConnectionOwner,
+        early: bytes,
+        live: set[Transport],
     ) -> None:
         super().__init__(sock, owner, runtime.lock(), early)
         self._runtime = runtime
         self._reader: Any = runtime.loop.io(sock.fileno(), _READ)
         self._writer: Any = None
         self._reading = False
+        self._live = live
+        live.add(self)
 
     def _call_soon(self, function: Callable[[], object]) -> None:
         self._runtime.call_soon(self._guarded, function)
@@ -64,6 +72,7 @@ class Transport(SocketTransport):
 
     def _watch_reading(self, on: bool) -> None:
         if self._closed:
+            self._live.discard(self)
             reader, self._reader = self._reader, None
             if reader is not None:
                 reader.stop()

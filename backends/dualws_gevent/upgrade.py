@@ -25,11 +25,12 @@ class Upgrade:
     :param handler: the connection's handler, inside the request
     """
 
-    __slots__ = ("_handler", "_runtime", "handlers")
+    __slots__ = ("_handler", "_live", "_runtime", "handlers")
 
     def __init__(self, handler: UpgradableWSGIHandler) -> None:
         self._handler: UpgradableWSGIHandler | None = handler
         self._runtime = handler.server.owner.gevent_runtime
+        self._live = handler.server.owner.transports
         #: what is to be called after the WSGI cycle
         self.handlers: list[Callable[[], object]] = []
 
@@ -63,7 +64,7 @@ class Upgrade:
         except OSError as error:
             native.close()
             raise ConnectionAbortedError("the client left during the handshake") from error
-        transport = Transport(self._runtime, native, owner, early)
+        transport = Transport(self._runtime, native, owner, early, self._live)
         if sent < len(head):
             transport.write(head[sent:])
         return transport

@@ -1,4 +1,4 @@
-"""The npm package ws, the client of most Node programs."""
+"""The npm package ``ws``, which most of Node.js speaks through."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from support.machine import needs
 from support.node import run_script
 from support.server import LiveServer
 
-pytestmark = needs("node", "npm")
 
-
-@pytest.mark.parametrize("path", ["/ws/echo/", "/ws/events/", "/ws/async/"])
-def test_echo(live: LiveServer, path: str) -> None:
-    output = run_script("ws_echo.mjs", live.url(path, "ws"))
-    assert json.loads(output) == {
-        "protocol": "chat.v1",
-        "echoed": [True] * 5,
-        "pong": "are you there?",
-        "code": 4001,
-        "reason": "thank you",
-    }
+@needs("node", "npm")
+@pytest.mark.parametrize("path", ["/ws/echo/", "/ws/async/"])
+def test_the_npm_client(live: LiveServer, path: str) -> None:
+    output = run_script("ws-client.mjs", live.url(path, "ws"), live.url("").rstrip("/"))
+    seen = json.loads(output)
+    assert seen["protocol"] == "chat.v2"
+    assert seen["connection"].lower() == "upgrade"
+    assert seen["pong"] == "are you there"
+    assert (seen["code"], seen["reason"]) == (3001, "done here")

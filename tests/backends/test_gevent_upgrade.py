@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +33,6 @@ class InsideServer:
     """
 
     def __init__(self, application: WSGIApplication, **settings: Any) -> None:
-        import socket
-
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self._opened = threading.Event()
@@ -294,6 +293,8 @@ def test_upgrades_leave_nothing_behind() -> None:
                 client.finish_sending()
                 client.assert_closed()
 
+    # Exceptions that other tests keep hold their frames.
+    outside = parts()
     with running(application) as server:
         upgrade(10)
         eventually(lambda: not server.server.transports, what="the transports are gone")
@@ -303,7 +304,7 @@ def test_upgrades_leave_nothing_behind() -> None:
         eventually(lambda: not server.server.transports, what="the transports are gone")
         eventually(lambda: parts() == before, what=f"all of it is gone: {before} {parts()}")
         assert len(os.listdir("/dev/fd")) == descriptors
-        assert before["UpgradableWSGIHandler"] == before["Owner"] == 0
+        assert set(before - outside) <= {"Waiter"}, "only the server's own waiters are left"
 
 
 def test_while_it_lives_only_the_transport_is_kept() -> None:

@@ -1,0 +1,190 @@
+"""gevent's waiters, timers and greenlets, on the hub of the test's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from dualws_gevent.runtime import Runtime
+from support.timing import TIMEOUT
+
+
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    made = Runtime()
+    yield made
+    made.hub.destroy(destroy_loop=False)
+
+
+def test_a_wake_before_the_wait_is_kept(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    waiter.wake()
+    assert waiter.wait(TIMEOUT) is True
+    assert waiter.wait(0) is False
+
+
+def test_a_wake_from_a_greenlet(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    for _ in range(3):
+        runtime.spawn(waiter.wake)
+        assert waiter.wait(TIMEOUT) is True
+
+
+def test_a_wake_from_the_hub_runs_the_woken_code_at_once(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    steps: list[str] = []
+
+    def wait() -> None:
+        waiter.wait(TIMEOUT)
+        steps.append("woken")
+
+    def in_hub() -> None:
+        waiter.wake()
+        steps.append("wake returned")
+
+    greenlet = gevent.spawn(wait)
+    runtime.call_later(0, in_hub)
+    greenlet.join(TIMEOUT)
+    gevent.sleep(0)
+    assert steps == ["woken", "wake returned"]
+
+
+def test_a_wake_from_another_thread(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    thread = threading.Thread(target=waiter.wake)
+    runtime.call_later(0, thread.start)
+    assert waiter.wait(TIMEOUT) is True
+    thread.join(TIMEOUT)
+
+
+def test_a_wait_in_another_thread(runtime: Runtime) -> None:
+    waiter, waiting = runtime.waiter(), threading.Event()
+    results: list[bool] = []
+
+    def wait() -> None:
+        waiting.set()
+        results.append(waiter.wait(TIMEOUT))
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waiting.wait(TIMEOUT)
+    waiter.wake()
+    thread.join(TIMEOUT)
+    assert results == [True]
+
+
+def test_a_wait_that_times_out_and_one_that_follows(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    assert waiter.wait(0.01) is False
+    runtime.call_later(0.01, waiter.wake)
+    assert waiter.wait(TIMEOUT) is True
+
+
+def test_a_note_for_an_earlier_wait_does_not_end_the_next(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+
+    def wake_then_wait_again() -> None:
+        # wake() leaves a note for the hub; the wait below has taken the wake by then.
+        waiter.wake()
+
+    waiting = gevent.spawn(waiter.wait, TIMEOUT)
+    gevent.sleep(0)
+    gevent.spawn(wake_then_wait_again)
+    assert waiting.get(timeout=TIMEOUT) is True
+    assert waiter.wait(0.01) is False
+
+
+def test_a_kill_leaves_the_waiter_usable(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    waiting = gevent.spawn(waiter.wait)
+    gevent.sleep(0)
+    waiting.kill()
+    waiter.wake()
+    assert waiter.wait(TIMEOUT) is True
+
+
+def test_ten_thousand_wakes_from_a_thread_are_ten_thousand_waits(runtime: Runtime) -> None:
+    there, back = runtime.waiter(), threading.Semaphore(0)
+
+    def wake() -> None:
+        for _ in range(10_000):
+            there.wake()
+            back.acquire(timeout=TIMEOUT)
+
+    thread = threading.Thread(target=wake)
+    thread.start()
+    for _ in range(10_000):
+        assert there.wait(TIMEOUT)
+        back.release()
+    thread.join(TIMEOUT)
+    assert there.wait(0) is False
+
+
+def test_timers(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    calls: list[str] = []
+    runtime.call_later(0.02, calls.append, "late")
+    runtime.call_later(0.01, calls.append, "early")
+    cancelled = runtime.call_later(0.01, calls.append, "never")
+    cancelled.cancel()
+    cancelled.cancel()
+    runtime.call_later(0.03, waiter.wake)
+    assert waiter.wait(TIMEOUT)
+    assert calls == ["early", "late"]
+
+
+def test_timers_from_another_thread(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    calls: list[str] = []
+
+    def other() -> None:
+        runtime.call_later(0.01, calls.append, "never").cancel()
+        runtime.call_later(0.02, waiter.wake)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert waiter.wait(TIMEOUT)
+    thread.join(TIMEOUT)
+    assert calls == []
+
+
+def test_what_fails_is_logged(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    waiter = runtime.waiter()
+
+    async def coroutine() -> None:
+        try:
+            raise ValueError("in the coroutine")
+        finally:
+            asyncio.get_running_loop().call_later(0.01, waiter.wake)
+
+    def fail(where: str) -> None:
+        raise ValueError(where)
+
+    with caplog.at_level(logging.ERROR, "dualws.server"):
+        runtime.spawn(fail, "in the greenlet")
+        runtime.call_later(0, fail, "in the timer")
+        runtime.run_coroutine(coroutine())
+        assert waiter.wait(TIMEOUT)
+    assert all(f"in the {where}" in caplog.text for where in ("greenlet", "timer", "coroutine"))
+
+
+def test_a_coroutine_runs_in_a_real_thread(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    threads: list[int] = []
+
+    async def coroutine() -> None:
+        await asyncio.sleep(0)
+        threads.append(threading.get_ident())
+        waiter.wake()
+
+    runtime.run_coroutine(coroutine())
+    assert waiter.wait(TIMEOUT)
+    assert threads[0] != threading.get_ident()
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()

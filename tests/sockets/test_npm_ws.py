@@ -12,7 +12,7 @@ from support.server import LiveServer
 
 
 @needs("node", "npm")
-@pytest.mark.parametrize("path", ["/ws/echo/", "/ws/async/"])
+@pytest.mark.parametrize("path", ["/ws/echo/", "/ws/events/", "/ws/async/"])
 def test_the_npm_client(live: LiveServer, path: str) -> None:
     output = run_script("ws-client.mjs", live.url(path, "ws"), live.url("").rstrip("/"))
     seen = json.loads(output)

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import WebSocket from "ws";
 
 const [url, origin] = process.argv.slice(2);
-const socket = new WebSocket(url, ["chat.v0", "chat.v2"], { origin });
+const socket = new WebSocket(url, ["chat.v0", "chat.v1"], { origin });
 const [upgrade] = await once(socket, "upgrade");
 if (socket.readyState !== WebSocket.OPEN) await once(socket, "open");
 

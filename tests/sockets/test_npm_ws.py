@@ -16,7 +16,7 @@ from support.server import LiveServer
 def test_the_npm_client(live: LiveServer, path: str) -> None:
     output = run_script("ws-client.mjs", live.url(path, "ws"), live.url("").rstrip("/"))
     seen = json.loads(output)
-    assert seen["protocol"] == "chat.v2"
+    assert seen["protocol"] == "chat.v1"
     assert seen["connection"].lower() == "upgrade"
     assert seen["pong"] == "are you there"
     assert (seen["code"], seen["reason"]) == (3001, "done here")

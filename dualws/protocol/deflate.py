@@ -135,7 +135,7 @@ class Deflate:
     :param level: zlib's compression level, 1 (fast) to 9 (small)
     """
 
-    __slots__ = ("_compressor", "_inflater", "_ours", "agreement", "level", "threshold")
+    __slots__ = ("_begun", "_compressor", "_inflater", "_ours", "agreement", "level", "threshold")
 
     def __init__(self, agreement: Agreement, threshold: int = 1024, level: int = 6) -> None:
         self.agreement = agreement
@@ -144,6 +144,8 @@ class Deflate:
         self._ours = -max(agreement.server_max_window_bits, _LEAST_ZLIB_BITS)
         self._compressor: zlib._Compress | None = None
         self._inflater: zlib._Decompress | None = None
+        #: whether the message under way has data since its start, or since a final block
+        self._begun = False
 
     # -- sending -------------------------------------------------------------------
 
@@ -202,6 +204,7 @@ class Deflate:
 
     def _inflate(self, data: bytes, room: int) -> Iterator[bytes]:
         full = False
+        self._begun = self._begun or bool(data)
         while data or full:
             inflater = self._inflater
             if inflater is None:
@@ -217,18 +220,19 @@ class Deflate:
                 self._inflater = None
                 full = False
                 data = inflater.unused_data
+                self._begun = bool(data)
             if piece:
                 room -= len(piece)
                 yield piece
 
     def _finish(self, room: int) -> Iterator[bytes]:
         """End the message. Nothing is put back after a final block, nor after no data."""
-        if self._inflater is None:
+        if not self._begun:
             return
         if not self.agreement.client_no_context_takeover:
             yield from self._inflate(_TAIL, room)
+            self._begun = False
             return
         yield from self._inflate(_TAIL + _FINAL_BLOCK, room)
-        if self._inflater is not None:
-            self._inflater = None
+        if self._begun:
             raise InvalidData("the compressed data ends in the middle of a block")

@@ -158,13 +158,13 @@ def test_every_field_is_an_option(site: Path, backend: str) -> None:
         if field.name == "bind":
             continue
         if field.type == "bool":
-            options.append(flag)
-            given[field.name] = True
+            options.append(flag.replace("--", "--no-", 1) if field.default else flag)
+            given[field.name] = not field.default
         elif str(field.type).startswith("tuple"):
             options += [flag, "https://a.example", flag, "*"]
             given[field.name] = ["https://a.example", "*"]
         else:
-            value = number * 1000
+            value = 9 if field.name == "compression_window_bits" else number * 1000
             options += [flag, str(value)]
             given[field.name] = value
     with Program(site, words("config", backend, *options)) as program:

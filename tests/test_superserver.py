@@ -85,7 +85,8 @@ class Superserver(Program):
     def started(self) -> str:
         """Wait until a child has announced itself that has not been waited for; its address."""
         found = self.stdout.wait_for(
-            r"Starting development server at (http://\S+:\d+)/\n(?:.*\n)*?Backend: ",
+            # Django 6 says which kind of server it is.
+            r"Starting (?:WSGI )?development server at (http://\S+:\d+)/\n(?:.*\n)*?Backend: ",
             start=self._seen,
         )
         assert found is not None, self.text()

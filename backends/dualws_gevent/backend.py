@@ -6,6 +6,9 @@ import socket
 from collections.abc import Sequence
 from typing import ClassVar
 
+# At the top, so that the plugin cannot be loaded without it; this patches nothing yet.
+import gevent
+
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 
 
@@ -40,6 +43,4 @@ class GeventBackend(Backend):
     @classmethod
     def versions(cls) -> str:
         """gevent's version."""
-        import gevent
-
         return f"gevent {gevent.__version__}"

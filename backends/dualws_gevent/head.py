@@ -8,6 +8,7 @@ colon, a body length given twice: 400, and the connection ends.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +18,14 @@ _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.(
 _is_token = re.compile(_TOKEN).fullmatch
 _is_host = re.compile(r"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*").fullmatch
 #: Controls that may stand nowhere in a head; CR and LF only as a pair, tab is white space.
-_find_control = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n").search
+_CONTROLS = bytes((*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 _find_bare_lf = re.compile(rb"(?<!\r)\n").search
 _may_begin = re.compile(rb"(?:\r\n)*\r?[!#$%&'*+.^_`|~0-9A-Za-z-]?").match
 
 #: More digits than any body has: int() of a hostile megabyte of digits is slow.
 _MAX_LENGTH_DIGITS = 18
+#: Longest name that is kept to be recognised.
+_KEPT_NAME = 64
 
 
 class BadRequest(Exception):
@@ -94,10 +97,12 @@ def parse_head(data: bytes | bytearray) -> RequestHead:
 
     :raises BadRequest: it is not valid, or may be read in two ways
     """
-    text = data.decode("latin-1")
-    if _find_control(text):
-        raise BadRequest("a control character, or a line that does not end with CR LF")
-    lines = text.split("\r\n")
+    ends = data.count(b"\r\n")
+    if data.count(b"\r") != ends or data.count(b"\n") != ends:
+        raise BadRequest("a line does not end with CR LF")
+    if len(data.translate(None, _CONTROLS)) != len(data):
+        raise BadRequest("a control character")
+    lines = data.decode("latin-1").split("\r\n")
     match = _REQUEST_LINE.fullmatch(lines[0])
     if match is None:
         raise BadRequest("the first line is not METHOD TARGET HTTP/1.1")
@@ -110,11 +115,11 @@ def parse_head(data: bytes | bytearray) -> RequestHead:
     for line in lines[1:-2]:
         name, colon, value = line.partition(":")
         # An obsolete folded line begins with white space, so it fails here too.
-        if not colon or not _is_token(name):
+        lower = lower_name(name) if colon else ""
+        if not lower:
             raise BadRequest("a header line is not NAME: VALUE")
         value = value.strip(" \t")
         headers.append((name, value))
-        lower = name.lower()
         if lower == "host":
             if host is not None or not _is_host(value):
                 raise BadRequest("Host is given twice, or is not a host")
@@ -146,6 +151,19 @@ def parse_head(data: bytes | bytearray) -> RequestHead:
         expects_continue=modern and expect is not None and expect.lower() == "100-continue",
         upgrade=upgrade,
     )
+
+
+def lower_name(name: str) -> str:
+    """A header's name in lower case; empty when it is none."""
+    # Names are few, so they are kept; what a hostile client invents is not kept at length.
+    return _kept_lower_name(name) if len(name) <= _KEPT_NAME else _lower_name(name)
+
+
+def _lower_name(name: str) -> str:
+    return name.lower() if _is_token(name) else ""
+
+
+_kept_lower_name = functools.lru_cache(1024)(_lower_name)
 
 
 def _body_length(value: str | None) -> int | None:

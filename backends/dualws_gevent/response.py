@@ -18,11 +18,10 @@ from wsgiref.util import FileWrapper
 
 import gevent
 
-from dualws_gevent.head import RequestHead
+from dualws_gevent.head import RequestHead, lower_name
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
-_is_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _find_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _is_status = re.compile(r"[1-9][0-9]{2}(?: .*)?").fullmatch
 
@@ -81,7 +80,7 @@ class Response:
         self.complaint = ""
         #: asked, right before the head is sent, whether the connection must end after it
         self.must_close: Callable[[], bool] | None = None
-        self._headers: list[tuple[str, str]] = []
+        self._headers: list[tuple[str, str, str]] = []
         self._left: int | None = None
         self._total: int | None = None
         self._chunked = False
@@ -119,15 +118,17 @@ class Response:
         for name, value in headers:
             if not isinstance(name, str) or not isinstance(value, str):
                 raise TypeError(f"a header's name and value must be str, not {name!r}: {value!r}")
-            if not _is_token(name) or _find_control(value):
+            lower = lower_name(name)
+            # What is printable has no controls: only the few others need a closer look.
+            if not lower or (not value.isprintable() and _find_control(value)):
                 raise ValueError(f"a header that is not valid HTTP: {name!r}: {value!r}")
-            value.encode("latin-1")
-            lower = name.lower()
+            if not value.isascii():
+                value.encode("latin-1")
             if lower == "transfer-encoding":
                 raise ValueError("Transfer-Encoding is the server's (PEP 3333): leave it out")
             if lower == "content-length" and not (value.isascii() and value.isdecimal()):
                 raise ValueError(f"Content-Length must be a number, not {value!r}")
-            checked.append((name, value))
+            checked.append((name, lower, value))
         if not self.switched:
             self.status = status
             self._headers = checked
@@ -184,7 +185,7 @@ class Response:
         self.keep_alive = False
         if self.begun or self.gone or self.switched:
             return
-        self._headers = [("Content-Type", "text/plain; charset=utf-8")]
+        self._headers = [("Content-Type", "content-type", "text/plain; charset=utf-8")]
         self.status = "500 Internal Server Error"
         body = b"Internal Server Error\n"
         self._begin(body, len(body))
@@ -205,8 +206,7 @@ class Response:
         lines = [f"HTTP/1.1 {self.status}"]
         options: list[str] = []
         dated = False
-        for name, value in self._headers:
-            lower = name.lower()
+        for name, lower, value in self._headers:
             if lower == "connection":
                 options += (option.strip() for option in value.split(","))
                 continue

@@ -19,8 +19,10 @@ from dualws.contract import ENVIRON_SERVER, Environ, Server
 
 _logger = logging.getLogger("dualws.server")
 
-#: Header names are few; a peer that invents them must not fill the memory.
+#: Header names are few, so their keys are kept; a peer that invents them must not fill the
+#: memory with many or with long ones.
 _KEPT_KEYS = 1024
+_KEPT_LENGTH = 64
 
 
 class ErrorStream:
@@ -47,7 +49,6 @@ class ErrorStream:
 _ERRORS = ErrorStream()
 
 
-@functools.lru_cache(_KEPT_KEYS)
 def environ_key(name: str) -> str:
     """The environ key of the header *name*; empty when it must be left out.
 
@@ -60,6 +61,9 @@ def environ_key(name: str) -> str:
     if key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return key
     return "HTTP_" + key
+
+
+_kept_key = functools.lru_cache(_KEPT_KEYS)(environ_key)
 
 
 def split_target(target: str) -> tuple[str, str, str]:
@@ -156,7 +160,7 @@ def make_environ(
         environ["REMOTE_ADDR"] = peer[0]
         environ["REMOTE_PORT"] = str(peer[1])
     for name, value in headers:
-        key = environ_key(name)
+        key = _kept_key(name) if len(name) <= _KEPT_LENGTH else environ_key(name)
         if not key:
             continue
         if key not in environ:

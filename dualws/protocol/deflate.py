@@ -229,10 +229,17 @@ class Deflate:
         """End the message. Nothing is put back after a final block, nor after no data."""
         if not self._begun:
             return
-        if not self.agreement.client_no_context_takeover:
-            yield from self._inflate(_TAIL, room)
-            self._begun = False
-            return
-        yield from self._inflate(_TAIL + _FINAL_BLOCK, room)
-        if self._begun:
-            raise InvalidData("the compressed data ends in the middle of a block")
+        for piece in self._inflate(_TAIL, room):
+            room -= len(piece)
+            yield piece
+        # A final block is understood at the end of another, and nowhere else.
+        inflater = self._inflater
+        if inflater is not None:
+            if self.agreement.client_no_context_takeover:
+                self._inflater = None
+            else:
+                inflater = inflater.copy()
+            inflater.decompress(_FINAL_BLOCK, 1)
+            if not inflater.eof:
+                raise InvalidData("the compressed data ends in the middle of a block")
+        self._begun = False

@@ -98,13 +98,19 @@ class _Inflate:
             return
         for byte in _END_OF_MESSAGE:
             yield self.byte(byte)
-        if not self.compression.takeover and self.zlib is not None:
-            # A whole stream, now that it has a final block, or a piece of one.
-            for byte in b"\x03\x00":
-                yield self.byte(byte)
-            if self.touched:
-                raise Violation(1007)
+        # A message ends where a block ends: only there another one, the last, may follow.
+        if self.zlib is not None and not _ends_a_block(self.zlib.copy()):
+            raise Violation(1007)
+        if not self.compression.takeover:
+            self.zlib = None
         self.touched = False
+
+
+def _ends_a_block(inflater: zlib._Decompress) -> bool:
+    try:
+        return inflater.decompress(b"\x01\x00\x00\xff\xff") == b"" and inflater.eof
+    except zlib.error:
+        return False
 
 
 class _Reader:

@@ -51,16 +51,11 @@ def test_it_ends_at_once_and_leaves_nothing(
     assert folders(tmp_path) == []
 
 
-def test_it_says_where_it_is_and_who_may_come_in(start: StartDemo) -> None:
-    server = start("--bind", "127.0.0.1:0", "--no-browser")
-    said = server.stdout.wait_for(r"(?s)Sign in as (\w+) or (\w+), password (\S+)\n.*(http://\S+)")
+def test_it_says_where_it_is_and_who_may_come_in(demo: DemoServer) -> None:
+    said = demo.stdout.wait_for(r"(?s)Sign in as (\w+) or (\w+), password (\S+)\n.*(http://\S+)")
     assert said is not None
-    assert said.groups() == (
-        "ada",
-        "grace",
-        "difference-engine",
-        f"http://localhost:{server.port}",
-    )
+    address = f"http://localhost:{demo.port}"
+    assert said.groups() == ("ada", "grace", "difference-engine", address)
 
 
 def test_it_takes_another_port_when_the_usual_one_is_taken(start: StartDemo) -> None:
@@ -71,7 +66,8 @@ def test_it_takes_another_port_when_the_usual_one_is_taken(start: StartDemo) -> 
             usual.listen()
         except OSError:
             pass  # it is taken already, which is all that this test wants
-        server = start("--no-browser")
+        # The settings of another project do not matter to the demo.
+        server = start("--no-browser", env={"DJANGO_SETTINGS_MODULE": "no.such.settings"})
         assert server.port != 8000
         Client(server, "ada")
 
@@ -109,17 +105,11 @@ def test_it_opens_a_browser_where_one_can_be_seen(start: StartDemo, tmp_path: Pa
     server.check()
 
 
-def test_the_settings_of_another_project_do_not_matter(start: StartDemo) -> None:
-    env = {"DJANGO_SETTINGS_MODULE": "no.such.settings"}
-    Client(start("--bind", "127.0.0.1:0", "--no-browser", env=env), "ada")
-
-
-def test_other_host_names_are_let_in_only_when_others_can_reach_it(start: StartDemo) -> None:
-    for bind, status in [("127.0.0.1:0", 400), ("0.0.0.0:0", 200)]:
-        server = start("--bind", bind, "--no-browser")
+def test_other_host_names_are_let_in_only_when_others_can_reach_it(
+    start: StartDemo, demo: DemoServer
+) -> None:
+    for server, status in [(demo, 400), (start("--bind", "0.0.0.0:0", "--no-browser"), 200)]:
         with server.connect() as client:
             client.send_request("GET", "/sign-in/", ("Host", "phone.example"))
             assert client.read_response().status == status
-        if status == 400:
-            server.expect_traceback("DisallowedHost")
-        server.check()
+    demo.expect_traceback("DisallowedHost")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import sockets, views
+from support.project import compression, sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -29,5 +29,6 @@ urlpatterns = [
     path("async/users/", views.async_users),
     path("async/meet/", views.async_meet),
     path("async/stream/", views.async_stream),
+    path("ws/compression/", include(compression)),
     path("ws/", include(sockets)),
 ]

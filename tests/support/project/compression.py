@@ -1,0 +1,59 @@
+"""Websocket views that choose how they are compressed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from dualws import websocket
+
+CHOICES = {"yes": True, "no": False, "auto": None}
+
+
+@websocket
+def choose(request: HttpRequest, ws: Any) -> None:
+    """Answers ``CHOICE SIZE`` with a text of that size, compressed by that choice."""
+    for message in ws:
+        choice, size = message.split()
+        ws.send("x" * int(size), compress=CHOICES[choice])
+
+
+@websocket(compression=False)
+def never(request: HttpRequest, ws: Any) -> None:
+    """Echoes, and agrees on no compression."""
+    for message in ws:
+        ws.send(message, compress=True)
+
+
+@websocket(compression=True)
+def always(request: HttpRequest, ws: Any) -> None:
+    """Echoes, and agrees on compression also where the setting is off."""
+    for message in ws:
+        ws.send(message)
+
+
+@websocket
+async def in_async(request: HttpRequest, ws: Any) -> None:
+    """Echoes from a coroutine, every message compressed."""
+    async for message in ws:
+        await ws.send(message, compress=True)
+
+
+def inside(request: HttpRequest) -> HttpResponse:
+    """Accepts inside the view, without compression."""
+    ws = request.META["wsgi.websocket"]
+    ws.accept(compression=False)
+    for message in ws:
+        ws.send(message)
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("choose/", choose),
+    path("never/", never),
+    path("always/", always),
+    path("async/", in_async),
+    path("inside/", inside),
+]

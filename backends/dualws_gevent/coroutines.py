@@ -135,13 +135,21 @@ class RealThreadExecutor(ThreadPoolExecutor):
         if self._worker is None:
             worker = self._worker = _Worker.take()
             self._give_back = weakref.finalize(self, worker.jobs.put, None)
-        # All that happens to the future happens in the thread of those that wait for it.
-        hub = get_hub()
+        # All that happens to the future happens in the thread of those that wait for it. The
+        # watcher tells their hub, which may have nothing else to do, that something will.
+        watcher = get_hub().loop.async_()
+        settle: list[Callable[[], object]] = []
+
+        def done() -> None:
+            watcher.stop()
+            watcher.close()
+            gevent.spawn_raw(settle.pop())
 
         def job() -> None:
-            settle = _outcome(future, fn, *args, **kwargs)
-            hub.loop.run_callback_threadsafe(gevent.spawn_raw, settle)
+            settle.append(_outcome(future, fn, *args, **kwargs))
+            watcher.send()
 
+        watcher.start(done)
         self._worker.jobs.put(job)
         return future
 

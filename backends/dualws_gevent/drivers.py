@@ -12,7 +12,7 @@ import importlib.util
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -55,13 +55,13 @@ def prepare() -> None:
             adapt(sys.modules[name])
 
 
-def refuse_early(imported: object) -> None:
+def refuse_early(imported: Container[str]) -> None:
     """Check that nothing came before its time.
 
-    :param imported: names of the imported modules: anything that answers ``in``
+    :param imported: names of the imported modules
     :raises PreparedTooLate: something did
     """
-    early = {name: harm for name, harm in TOO_EARLY.items() if name in imported}  # type: ignore[operator]
+    early = {name: harm for name, harm in TOO_EARLY.items() if name in imported}
     if not early:
         return
     reasons = "; ".join(f"{name} ({harm})" for name, harm in early.items())

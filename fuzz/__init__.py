@@ -1,0 +1,1 @@
+"""Fuzz targets: ``python -m fuzz.stream`` (see that module for its options)."""

@@ -48,6 +48,7 @@ GROUPS = (
     "context",
     "shutdown",
     "leaks",
+    "server",
 )
 
 Run: TypeAlias = "Callable[[Kit], None]"

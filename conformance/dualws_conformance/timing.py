@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 
 #: Factor of every time limit.
 PATIENCE = float(os.environ.get("DUALWS_CONFORMANCE_PATIENCE", "1"))
@@ -15,3 +17,16 @@ TIMEOUT = 10.0 * PATIENCE
 QUIET = 0.1 * PATIENCE
 #: Seconds that a server may take to come up, or to go.
 STARTING = 30.0 * PATIENCE
+
+
+def settled(condition: Callable[[], bool], seconds: float) -> bool:
+    """Ask again and again until *condition* holds, at most *seconds*; whether it does.
+
+    For what the server does by itself and reports to nobody.
+    """
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.05)
+    return True

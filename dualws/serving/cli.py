@@ -21,6 +21,10 @@ _COMMANDS = {
     "serve": ("dualws.serving.serve:serve", "Serve a WSGI application, websockets included."),
     "backends": ("dualws.serving.backends:backends", "List the backends and how to get them."),
     "demo": ("dualws.demo.command:demo", "Open a small chat that shows what dualws does."),
+    "conformance": (
+        "dualws_conformance.command:conformance",
+        "Prove that a backend does what dualws asks of it.",
+    ),
 }
 
 

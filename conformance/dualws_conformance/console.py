@@ -1,0 +1,78 @@
+"""The run in a terminal: a progress bar, the matrix, the failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dualws_conformance.reports.data import cell, columns, rows
+from dualws_conformance.runner import Result
+
+#: Lines of a transcript that are shown; reports hold all of it.
+_LINES = 12
+#: Failures that are shown one by one.
+_SHOWN = 40
+
+
+def progress(console: Console) -> Progress:
+    """A progress bar; silent where the output is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[failed]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def matrix(results: Sequence[Result]) -> Table:
+    """Groups of behaviour by backends and styles: passed of all, and the time."""
+    table = Table(title="dualws conformance", title_justify="left")
+    table.add_column("group")
+    wanted = columns(results)
+    for backend, style in wanted:
+        table.add_column(f"{backend}\n{style}", justify="right")
+    table.add_column("seconds", justify="right")
+    for group in rows(results):
+        cells = [_cell(cell(results, group, column)) for column in wanted]
+        seconds = sum(result.seconds for result in results if result.case.group == group)
+        table.add_row(group, *cells, f"{seconds:.1f}")
+    table.add_section()
+    totals = [_cell([r for r in results if (r.backend, r.style) == column]) for column in wanted]
+    table.add_row("all", *totals, f"{sum(result.seconds for result in results):.1f}")
+    return table
+
+
+def _cell(results: Sequence[Result]) -> Text:
+    if not results:
+        return Text("")
+    good = sum(result.passed for result in results)
+    whole = good == len(results)
+    return Text(f"{good}" if whole else f"{good}/{len(results)}", "green" if whole else "bold red")
+
+
+def failures(results: Sequence[Result]) -> list[Text]:
+    """Each failure in a paragraph, with the bytes."""
+    found = [result for result in results if not result.passed]
+    texts = []
+    for result in found[:_SHOWN]:
+        text = Text()
+        text.append(f"\n{result.case.id}", "bold red")
+        text.append(f" on {result.backend}, {result.style} ({result.case.section})\n")
+        text.append(f"  {result.case.title}\n")
+        text.append(f"  {result.failure}\n", "bold")
+        for line in result.transcript[:_LINES]:
+            text.append(f"    {line[:300]}\n", "dim")
+        if len(result.transcript) > _LINES:
+            text.append(f"    … {len(result.transcript) - _LINES} more, see the reports\n", "dim")
+        texts.append(text)
+    if len(found) > _SHOWN:
+        texts.append(Text(f"… and {len(found) - _SHOWN} more failures, see the reports"))
+    return texts

@@ -166,13 +166,13 @@ class Visit:
             self._waiting.append(event)
 
     def message(self) -> dict[str, Any]:
-        """The next event that carries one message: that message."""
-        (message,) = self.event("messages")["messages"]
+        """The next new message."""
+        message: dict[str, Any] = self.event("message")["message"]
         return message
 
     def missed(self) -> list[dict[str, Any]]:
-        """The messages that the first event carries."""
-        messages: list[dict[str, Any]] = self.event("messages")["messages"]
+        """The messages that were missed, which is the first that comes."""
+        messages: list[dict[str, Any]] = self.event("missed")["messages"]
         return messages
 
     def until_present(self, room: str, *usernames: str) -> None:

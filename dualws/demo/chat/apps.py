@@ -6,8 +6,6 @@ from django.apps import AppConfig
 
 
 class ChatConfig(AppConfig):
-    """Named in full, because the label "chat" would be hidden behind the package's name."""
+    """The name of the package; its last part, "chat", is the application's label."""
 
     name = "dualws.demo.chat"
-    label = "chat"
-    default_auto_field = "django.db.models.BigAutoField"

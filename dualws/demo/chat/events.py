@@ -3,8 +3,9 @@
 =========  ==============================================  ================================
 type       other members                                   sent to
 =========  ==============================================  ================================
-messages   ``messages``: a list, oldest first              one client, what it has missed;
-                                                           everyone in a room, what is new
+missed     ``messages``: a list, oldest first              one client, once, before anything
+                                                           else counts as seen
+message    ``message``                                     everyone in its room
 presence   ``rooms``: slug -> list of people               everyone
 error      ``detail``, ``key`` of the message or null      the client that caused it
 =========  ==============================================  ================================
@@ -21,9 +22,14 @@ from dualws.demo.chat.models import Message
 from dualws.demo.chat.people import Person
 
 
-def messages(stored: Iterable[Message]) -> str:
-    """The event that carries *stored* messages."""
-    return json.dumps({"type": "messages", "messages": [as_dict(message) for message in stored]})
+def missed(messages: Iterable[Message]) -> str:
+    """The event that carries what a client has missed."""
+    return json.dumps({"type": "missed", "messages": [as_dict(each) for each in messages]})
+
+
+def message(new: Message) -> str:
+    """The event that carries a *new* message."""
+    return json.dumps({"type": "message", "message": as_dict(new)})
 
 
 def presence(rooms: Mapping[str, Iterable[Person]]) -> str:

@@ -31,10 +31,10 @@ def say(room: Room, author: Any, form: MessageForm) -> Message:
             key=form.instance.key,
             defaults={"room": room, "text": form.cleaned_data["text"]},
         )
-        publish(message.room.topic, events.messages([message]))
+        publish(message.room.topic, events.message(message))
     return message
 
 
 def missed(room: Room, since: int) -> str:
     """The event with every message in *room* that came after the one with the id *since*."""
-    return events.messages(room.messages.filter(pk__gt=since).select_related("room", "author"))
+    return events.missed(room.messages.filter(pk__gt=since).select_related("room", "author"))

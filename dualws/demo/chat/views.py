@@ -102,8 +102,9 @@ def room(request: HttpRequest, room: Room) -> HttpResponse:
 def live(request: HttpRequest, ws: WebSocket, room: Room, since: int) -> None:
     """The room as it happens, from the message after *since* on.
 
-    It subscribes before it looks for what was missed, so that nothing falls in between; what
-    falls in both is recognised by its id.
+    It subscribes before it looks for what was missed, so that nothing falls in between. What
+    falls in both the client recognises by its id, and what comes early it puts aside until the
+    missed ones are there.
     """
     ws.subscribe(room.topic)
     ws.subscribe(EVERYONE)

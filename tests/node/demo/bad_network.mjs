@@ -117,4 +117,20 @@ run(async (open) => {
   await ada.state("Live");
   assert.equal(await ada.field.inputValue(), "a draft");
   network.close();
+
+  // a new message comes, and the missed ones before it do not: asked for from the same place again
+  const asked = [];
+  const message = { id: 10 ** 6, key: "", room: "lobby", text: "too early",
+    author: { username: "ada", name: "Ada Lovelace", tint: 1 }, sent_at: new Date().toISOString() };
+  await grace.page.routeWebSocket(/\/live\//, (socket) => {
+    asked.push(socket.url());
+    if (asked.length > 1) return socket.connectToServer();
+    socket.send(JSON.stringify({ type: "message", message }));
+    return socket.close({ code: 1012 });
+  });
+  await grace.page.reload();
+  await grace.state("Live");
+  await grace.say("in order");
+  assert.equal(asked[1], asked[0]);
+  assert.ok(!(await grace.texts()).includes("too early"));
 });

@@ -11,11 +11,18 @@ const room = new Room(page);
 // key and stores it only once.
 const outbox = new Map();
 
+// Messages that came before the missed ones; null once these are there. Until then a new message
+// does not count as seen: a break would leave a gap before it.
+let early = [];
+
 const live = new Live({
   url: () => page.dataset.live.replace(/\d+\/$/, `${room.newest}/`),
   protocol: "chat.v1",
   onState: (state, text) => room.showState(state, text),
-  onOpen: () => outbox.forEach((text, key) => live.send({ key, text })),
+  onOpen: () => {
+    early = [];
+    outbox.forEach((text, key) => live.send({ key, text }));
+  },
   onEvent: (event) => handlers[event.type]?.(event),
   onSignedOut: () => {
     outbox.forEach((text, key) => room.giveBack(key, text));
@@ -24,11 +31,13 @@ const live = new Live({
 });
 
 const handlers = {
-  messages({ messages }) {
-    for (const message of messages) {
-      outbox.delete(message.key);
-      room.add(message);
-    }
+  missed({ messages }) {
+    [...messages, ...early].forEach(show);
+    early = null;
+  },
+  message({ message }) {
+    if (early) early.push(message);
+    else show(message);
   },
   presence({ rooms }) {
     room.showPresence(rooms);
@@ -39,6 +48,11 @@ const handlers = {
     room.showProblem(detail);
   },
 };
+
+function show(message) {
+  outbox.delete(message.key);
+  room.add(message);
+}
 
 room.onSay = (text) => {
   const key = newKey();

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -129,6 +130,19 @@ def test_the_backend_of_the_settings_carries_it(site: Path, backend: str) -> Non
     with Program(site, command) as program:
         program.url()
         assert f"({backend} " in program.stdout.text().lower()
+
+
+def test_the_projects_logging_does_not_silence_the_server(site: Path, backend: str) -> None:
+    (site / "settings.py").write_text("SECRET_KEY = 'x'\nLOGGING = {'version': 1}\n")
+    (site / "wsgi.py").write_text(
+        _DJANGO.replace("from config import application", "")
+        + "def application(environ, start_response): raise LookupError('found nothing')\n"
+    )
+    with Program(site, words("wsgi", backend)) as program:
+        with pytest.raises(urllib.error.HTTPError, match="500") as refusal:
+            urllib.request.urlopen(program.url())
+        refusal.value.close()
+        assert program.stderr.wait_for("LookupError: found nothing")
 
 
 # -- the configuration -----------------------------------------------------------------

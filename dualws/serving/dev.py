@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dualws import bootstrap
 from dualws.errors import BackendError, ConfigurationError
-from dualws.serving.supervise import LIFELINE, RELOAD
+from dualws.serving.supervise import LIFELINE, RELOAD, become, command
 
 if TYPE_CHECKING:
     from dualws.contract import Backend, Server
@@ -102,7 +102,6 @@ def switch(child: Child, name: str) -> None:
     if child.switched:
         return
     from dualws import registry
-    from dualws.serving.child import interpreter
 
     try:
         registry.load(name)
@@ -114,11 +113,7 @@ def switch(child: Child, name: str) -> None:
     if child.lifeline is not None:
         os.set_inheritable(child.lifeline, True)
         os.environ[LIFELINE] = str(child.lifeline)
-    mode = ["--reload"] if child.reload else []
-    command = [*interpreter(), "-m", __name__, name, *mode, "--", *child.arguments]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(command[0], command)
+    become(command(name, child.arguments, reload=child.reload))
 
 
 def run_reloading(serve: Callable[[Callable[[Server], None]], None]) -> NoReturn:

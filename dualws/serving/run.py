@@ -68,6 +68,11 @@ def carried_by(backend: type[Backend]) -> str:
 def show_logs() -> None:
     """Write dualws's log records to stderr when the project's LOGGING does not say otherwise."""
     logger = logging.getLogger("dualws")
+    for name, known in logging.root.manager.loggerDict.items():
+        # LOGGING silences by default every logger that exists already and that it does not
+        # name. Ours exist only because a server is older than its settings.
+        if name.partition(".")[0] == "dualws" and isinstance(known, logging.Logger):
+            known.disabled = False
     if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -11,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from dualws.serving.child import interpreter
 
@@ -27,30 +29,41 @@ class _Stopped(BaseException):
     """A signal asked the parent to end."""
 
 
-def command(backend: str, *, reload: bool) -> list[str]:
-    """Command line of a child that runs this very program, prepared for *backend*.
+def command(backend: str, program: Sequence[str], *, reload: bool) -> list[str]:
+    """Command line of a child that runs *program*, prepared for *backend*.
 
     :param backend: name of the backend
+    :param program: a script, or ``-m`` and a module, with its arguments
     :param reload: the child watches the code and asks for a restart
     """
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None:
-        program = list(sys.argv)
-    else:
-        program = ["-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]
     mode = ["--reload"] if reload else []
     return [*interpreter(), "-m", "dualws.serving.dev", backend, *mode, "--", *program]
 
 
-def replace(backend: str) -> None:
+def this_program() -> list[str]:
+    """The program that this process runs, as :func:`command` takes it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return list(sys.argv)
+    return ["-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]]
+
+
+def replace(backend: str) -> NoReturn:
     """Become the child: for a server that does not reload. Does not return.
 
     :param backend: name of the backend
     """
+    become(command(backend, this_program(), reload=False))
+
+
+def become(arguments: Sequence[str]) -> NoReturn:
+    """Replace this process; its descriptors and its id stay.
+
+    :param arguments: command line, the executable's path first
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    arguments = command(backend, reload=False)
-    os.execv(arguments[0], arguments)
+    os.execv(arguments[0], list(arguments))
 
 
 def supervise(backend: str) -> int:
@@ -59,7 +72,7 @@ def supervise(backend: str) -> int:
     :param backend: name of the backend
     :return: exit code for the parent: 0 after SIGINT or SIGTERM, otherwise the child's
     """
-    arguments = command(backend, reload=True)
+    arguments = command(backend, this_program(), reload=True)
     child: subprocess.Popen[bytes] | None = None
     alive, lifeline = os.pipe()
 

@@ -133,11 +133,13 @@ def run_reloading(serve: Callable[[Callable[[Server], None]], None]) -> NoReturn
     codes: list[int] = []
     # A signal handler may not take locks, but it may write to a socket; and waiting on a
     # socket suits threads and greenlets alike.
-    woken, wake = socket.socketpair()
+    woken, waking = socket.socketpair()
+    # Never closed: the other thread may still write to it while this process ends.
+    wake = waking.detach()
 
     def finish(code: int) -> None:
         codes.append(code)
-        os.write(wake.fileno(), b"\0")
+        os.write(wake, b"\0")
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         finish(0)
@@ -176,6 +178,7 @@ def run_reloading(serve: Callable[[Callable[[Server], None]], None]) -> NoReturn
     thread.start()
     threading.Thread(target=watch, name="dualws-reloader", daemon=True).start()
     woken.recv(1)
+    woken.detach()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if servers:

@@ -35,7 +35,8 @@ class Reloader(autoreload.StatReloader):
 
     def add(self, files: Iterable[Path]) -> None:
         """Watch *files* too, from now on."""
-        self.extra_files.update(files)
+        # A new set: the reloader's thread may be going through the old one.
+        self.extra_files = self.extra_files.union(files)
         self.remember()
 
     def tick(self) -> Iterator[None]:

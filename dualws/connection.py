@@ -288,9 +288,7 @@ class Connection(Sender):
         """
         waiter = self._waiter
         if waiter is None:
-            transport = self._transport
-            reads = isinstance(transport, ReadingTransport)
-            waiter = self._waiter = transport.waiter() if reads else self.runtime.waiter()
+            waiter = self._waiter = self.runtime.waiter()
         while True:
             message = self.take(waiter.wake)
             if message is WAIT:

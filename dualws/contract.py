@@ -19,7 +19,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
@@ -201,21 +201,6 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Close at once and drop the buffer; then ``connection_lost(None)``."""
-
-
-@runtime_checkable
-class ReadingTransport(Protocol):
-    """What a transport may offer beyond :class:`Transport`, where blocking code has a thread.
-
-    The thread that waits for a message may read the socket itself, which saves waking it.
-    """
-
-    def waiter(self) -> Waiter:
-        """The waiter for whoever waits for this connection's next message.
-
-        Its ``wait`` may call the owner's ``data_received`` and ``eof_received`` in the
-        waiting thread, in place of the loop: still one call at a time.
-        """
 
 
 class Upgrade(Protocol):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dualws import database
 from dualws.connection import Connection
 from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
 from dualws.errors import HandshakeError, WebSocketClosed
@@ -172,6 +173,8 @@ class WebSocket(Face):
         #: why :meth:`accept` was refused: the middleware answers the request with it
         self.refusal: HandshakeError | None = None
         self._upgrade: Upgrade = environ[ENVIRON_UPGRADE]
+        #: gives database connections back while :meth:`receive` waits
+        self._parking: database.Parking | None = None
         # Not a native mutex: switch() may wait for the loop while it is held.
         self._accept_lock = threading.RLock()
 
@@ -267,6 +270,7 @@ class WebSocket(Face):
             raise WebSocketClosed(1006, str(error)) from error
         self.subprotocol = subprotocol
         self._connection = connection
+        database.count_connections()
         connection.open(transport)
 
     def _agree(self, compression: bool) -> Deflate | None:
@@ -303,9 +307,18 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
+        parking = self._parking
+        if parking is None or parking.clean != database.made:
+            return self._park(connection, timeout)
         return connection.receive(timeout)
 
     wait = receive
+
+    def _park(self, connection: Connection, timeout: float | None) -> str | bytes | None:
+        """:meth:`receive` where this code may hold database connections."""
+        if self._parking is None:
+            self._parking = database.Parking(connection)
+        return self._parking.receive(timeout)
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages, until the websocket ends."""

@@ -22,6 +22,7 @@ from dualws.contract import (
     StartResponse,
     WSGIApplication,
 )
+from dualws.database import release_connections
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.faces import WebSocket
 from dualws.protocol.handshake import examine, is_attempted
@@ -111,12 +112,15 @@ class WebSocketMiddleware:
             _close(result)
             if websocket.accepted:
                 _failed(websocket, error)
+                release_connections()
                 return ()
             if websocket.refusal is not None:
                 return _refuse(websocket.refusal, start_response)
             raise
         except BaseException:
             _close(result)
+            if websocket.accepted:
+                release_connections()
             raise
         if websocket.accepted:
             return self._accepted_inside(websocket, response, result)
@@ -144,6 +148,7 @@ class WebSocketMiddleware:
             _failed(websocket, error)
         finally:
             _close(result)
+            release_connections()
         # Django turned an exception of the view into this response, and logged it.
         if response.status.startswith("5"):
             websocket.close(1011, "the handler failed")

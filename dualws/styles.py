@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from dualws.database import release_connections
 from dualws.errors import WebSocketClosed
 from dualws.events import EventDriver, EventHandler, WebSocketView
+from dualws.executors import HandlerExecutor, use_for_sync_to_async
 from dualws.faces import WebSocket
 
 logger = logging.getLogger("dualws.handler")
@@ -94,24 +95,22 @@ class AsyncStyle:
         # Django loads the user when it is first looked at, which a coroutine may not do.
         if getattr(request, "user", None) is not None:
             ws.user.is_authenticated  # noqa: B018
-            release_connections()
+        release_connections()
         ws.connection.runtime.run_coroutine(self._run(ws, request, args, kwargs))
 
     async def _run(
         self, ws: WebSocket, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        from asgiref.sync import sync_to_async
-
         from dualws.async_face import AsyncWebSocket
 
         face = AsyncWebSocket(ws)
+        use_for_sync_to_async(HandlerExecutor(ws.connection.runtime))
         try:
             await self._view(request, face, *args, **kwargs)
         except Exception as error:
             failed(ws, request, error)
         finally:
             ws.close()
-            await sync_to_async(release_connections)()
 
 
 class EventStyle:

@@ -24,6 +24,9 @@ import gevent.monkey
 from gevent._hub_local import get_hub_if_exists
 from gevent.hub import Hub, get_hub
 
+from dualws.database import GRACE, release_connections
+from dualws.executors import call_and_release
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -177,8 +180,13 @@ class HubExecutor(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run *fn* in a greenlet of the hub; its result is in the future."""
         future: Future[T] = _CallbackFuture()
-        start = self._enqueue if self._serial else gevent.spawn_raw
-        self._hub.loop.run_callback_threadsafe(start, lambda: _settle(future, fn, *args, **kwargs))
+        call = partial(fn, *args, **kwargs)
+        if self._serial:
+            start: Callable[..., object] = self._enqueue
+            job = partial(_settle, future, call)
+        else:
+            start, job = gevent.spawn_raw, partial(_settle, future, call_and_release, call)
+        self._hub.loop.run_callback_threadsafe(start, job)
         return future
 
     def _enqueue(self, job: Callable[[], object]) -> None:
@@ -189,12 +197,15 @@ class HubExecutor(ThreadPoolExecutor):
         self._wake.set()
 
     def _run(self, wake: gevent.event.Event) -> None:
-        # One greenlet for good: what it keeps, as its database connection, is kept with it.
+        # One greenlet for good: what it keeps, as its database connection, is kept with it
+        # from call to call, and given back when no call follows.
         while True:
             wake.wait()
             wake.clear()
             while self._jobs:
                 self._jobs.popleft()()
+            if not wake.wait(GRACE):
+                release_connections()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing: it serves every loop of the process."""

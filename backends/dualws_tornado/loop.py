@@ -1,6 +1,7 @@
 """Which asyncio loop carries the server.
 
 Law: uvloop where it is installed, asyncio's own otherwise; nothing else may depend on it.
+Blocking code that its coroutines put into threads leaves no database connection there.
 """
 
 from __future__ import annotations
@@ -8,9 +9,17 @@ from __future__ import annotations
 import asyncio
 from importlib import metadata
 
+from dualws.executors import ReleasingThreads
+
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A new loop of the fastest kind that is installed."""
+    loop = _new_event_loop()
+    loop.set_default_executor(ReleasingThreads(thread_name_prefix="dualws-async"))
+    return loop
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:

@@ -150,19 +150,22 @@ class Connection(Sender):
         stream = self._stream
         inbox = self._inbox
         ready = None
-        for event in stream.feed(data, _PARSE_LIMIT):
-            kind = type(event)
-            if kind is str or kind is bytes:
-                if not self._end:
-                    inbox.append(event)  # type: ignore[arg-type]
-                    self._inbox_bytes += len(event)
-            else:
-                ready = self._act(event) or ready
+        while True:
+            for event in stream.feed(data, _PARSE_LIMIT):
+                kind = type(event)
+                if kind is str or kind is bytes:
+                    if not self._end:
+                        inbox.append(event)  # type: ignore[arg-type]
+                        self._inbox_bytes += len(event)
+                else:
+                    ready = self._act(event) or ready
+            # The handler that takes a message goes on with the rest. Without a message (pings
+            # alone) it is not woken, and after the end only the peer's close frame matters.
+            if not stream.pending or (inbox and not self._end):
+                break
+            data = b""
         if inbox and self._ready is not None:
             ready, self._ready = self._ready, None
-        if stream.pending and self._end:
-            # Only the peer's close frame matters now.
-            return self._receive(b"") or ready
         if not self._end and (
             stream.pending
             or len(inbox) >= self.config.max_queued_messages

@@ -62,6 +62,19 @@ def ten_pings(kit: Kit) -> None:
         peer.expect_pong(b"%d" % number)
 
 
+@case(GROUP, "RFC 6455 5.5.2", "thousands of pings in one packet, and a message after them",
+      styles=STYLES)  # fmt: skip
+def many_pings(kit: Kit) -> None:
+    peer = kit.open()
+    peer.send(*(frames.build(PING, b"%d" % number) for number in range(3000)))
+    for number in range(3000):
+        peer.expect_pong(b"%d" % number)
+    peer.send(frames.build(PING) * 600)
+    for _ in range(600):
+        peer.expect_pong()
+    peer.echo("after the flood")
+
+
 @case(GROUP, "RFC 6455 5.5.2", "a ping is answered while the handler is busy elsewhere",
       styles=STYLES)  # fmt: skip
 def ping_while_busy(kit: Kit) -> None:

@@ -80,7 +80,7 @@ def order(kit: Kit) -> None:
 
 @case(GROUP, "dualws", "accept() takes a subprotocol and fields, and a second one does nothing")
 def explicit(kit: Kit) -> None:
-    peer = kit.open(path="/accepts/", *(("Sec-WebSocket-Protocol", "x, kit.v2"),))  # noqa: B026
+    peer = kit.open("echo", ("Sec-WebSocket-Protocol", "x, kit.v2"), path="/accepts/")
     equal(peer.head.get("X-Room"), "blue", "the view's field on the 101")
     equal(peer.head.get("Sec-WebSocket-Protocol"), "kit.v2", "the subprotocol")
     peer.expect("accepted")

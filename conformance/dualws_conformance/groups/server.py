@@ -6,6 +6,7 @@ import re
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import case, check
+from dualws_conformance.timing import PATIENCE, settled
 
 #: Last lines of tracebacks that the kit provokes.
 _EXPECTED = re.compile(
@@ -20,7 +21,8 @@ def no_tracebacks(kit: Kit) -> None:
     check(not strange, f"the server printed tracebacks that end with: {strange[:5]}")
 
 
-@case("server", "dualws", "nothing is under way in it at the end", exclusive=True)
+@case("server", "dualws", "no websocket is live in it once its clients have gone", exclusive=True)
 def nothing_left(kit: Kit) -> None:
-    held = kit.state()
-    check(held["connections"] == 0, f"{held['connections']} websockets are counted as live")
+    settled(lambda: kit.state()["connections"] == 0, 10 * PATIENCE)
+    left = kit.state()["connections"]
+    check(left == 0, f"{left} websockets are still counted as live")

@@ -313,7 +313,6 @@ class Stream:
             empty = "" if self._decoder is not None else b""
             events.append(empty.join(self._parts))  # type: ignore[arg-type]
             self._opcode = 0
-            self._compressed = False
             self._parts = []
             self._size = 0
             self._decoder = None

@@ -92,7 +92,8 @@ def messages(draw: st.DrawFn, compressors: list[object], compression: Compressio
         key = draw(KEYS)
         result += build(opcode if first else 0, piece, fin=fin, rsv=rsv if first else 0, mask=key)
         if not fin and draw(st.booleans()):
-            result += build(draw(st.sampled_from([9, 10])), b"between")
+            # Now and then a message, which has no place there.
+            result += build(draw(st.sampled_from([9, 10, 9, 10, 9, 10, 1, 2])), b"between")
     return result
 
 
@@ -154,11 +155,12 @@ def streams(draw: st.DrawFn, compression: Compression | None) -> bytes:
 
 
 def check_all(data: bytes, compression: Compression | None) -> None:
-    """Whole, byte by byte, in every two pieces, and in some more."""
+    """Whole, byte by byte, in every two pieces, in some more; and ended at every byte."""
     check(data, [], compression)
     check(data, range(1, len(data)), compression)
     for cut in range(1, len(data)):
         check(data, [cut], compression)
+        check(data[:cut], [cut // 2], compression)
     source = random.Random(len(data))
     for _ in range(5):
         count = min(len(data), source.randint(2, 12))

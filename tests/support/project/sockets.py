@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +71,81 @@ async def async_echo(request: HttpRequest, ws: Any) -> None:
             await ws.send(message)
     finally:
         _note_end(request.GET.get("key", "async"), ws)
+
+
+class Careful(WebSocketView):
+    """Notices when two of its calls overlap, and answers with the number of the message."""
+
+    def opened(self) -> None:
+        self.inside = 0
+        self.count = 0
+
+    def received_message(self, message: str | bytes) -> None:
+        self.inside += 1
+        time.sleep(0.001)  # lets others in, if there are any
+        self.count += 1
+        self.ws.send(f"{message}:{self.count}:{self.inside}")
+        self.inside -= 1
+
+
+class Told(WebSocketView):
+    """Notes every call."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = ["init"]
+
+    def opened(self) -> None:
+        self.said.append(["opened", self.kwargs["word"], self.ws.subprotocol])
+        self.ws.ping(b"and you?")
+
+    def received_message(self, message: str | bytes) -> None:
+        self.said.append(message)
+        if message == "crash":
+            raise RuntimeError("an event handler's own bug")
+
+    def ponged(self, data: bytes) -> None:
+        self.said.append(["ponged", data.decode()])
+
+    def closed(self, code: int, reason: str) -> None:
+        note(self.request.GET["key"], [*self.said, ["closed", code, reason]])
+
+
+@websocket
+async def async_timeout(request: HttpRequest, ws: Any) -> None:
+    """Times out, loses nothing by it, and closes by itself."""
+    try:
+        await ws.receive(timeout=0.05)
+    except TimeoutError:
+        await ws.send("nothing came")
+    await ws.send(await ws.receive())
+    ws.close(4002, "enough")
+
+
+@websocket
+async def async_crash(request: HttpRequest, ws: Any) -> None:
+    """Raises after the first message."""
+    await ws.receive()
+    raise RuntimeError("a coroutine's own bug")
+
+
+@websocket
+async def async_flood(request: HttpRequest, ws: Any) -> None:
+    """Sends more than anybody reads, and notes how that ends."""
+    try:
+        for _ in range(1000):
+            await ws.send(bytes(1024 * 1024))
+    except Exception as error:
+        note(request.GET["key"], [type(error).__name__, getattr(error, "code", None)])
+        raise
+
+
+def census(request: HttpRequest) -> HttpResponse:
+    """How many websockets, real threads and greenlets this process has."""
+    gc.collect()
+    greenlets = sum(type(thing).__name__ in ("Greenlet", "greenlet") for thing in gc.get_objects())
+    threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+    connections = len(request.META["wsgi.server"].connections)
+    return HttpResponse(json.dumps([connections, threads, greenlets]))
 
 
 @websocket
@@ -302,6 +380,12 @@ urlpatterns = [
     path("events/", websocket(EventEcho, subprotocols=["chat.v1"])),
     path("ws4py/", websocket(Ws4pyEcho, subprotocols=["chat.v1"])),
     path("async/", async_echo),
+    path("async/timeout/", async_timeout),
+    path("async/crash/", async_crash),
+    path("async/flood/", async_flood),
+    path("events/careful/", websocket(Careful)),
+    path("events/told/<slug:word>/", websocket(Told, subprotocols=["chat.v1"])),
+    path("census/", census),
     path("report/<slug:word>/", report),
     path("visit/", visit),
     path("ordered/", ordered),

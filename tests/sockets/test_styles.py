@@ -1,0 +1,119 @@
+"""The three styles of handler, where they differ: calls, exclusivity, what an idle one holds."""
+
+from __future__ import annotations
+
+import json
+import resource
+import uuid
+
+import pytest
+
+from support import frames
+from support.frames import CLOSE, PING, PONG, TEXT, build, read_frame
+from support.raw import RawClient
+from support.server import LiveServer
+from support.timing import eventually
+
+
+@pytest.fixture
+def key() -> str:
+    """A key of this test's own for notes."""
+    return uuid.uuid4().hex
+
+
+def open_socket(server: LiveServer, path: str, *headers: tuple[str, str]) -> RawClient:
+    client = server.connect()
+    head = frames.handshake(client, path, server.netloc, *headers)
+    assert head.status == 101, head
+    return client
+
+
+def test_every_event_is_told_in_order_and_the_end_once(live: LiveServer, key: str) -> None:
+    path = f"/ws/events/told/blue/?key={key}"
+    with open_socket(live, path, ("Sec-WebSocket-Protocol", "chat.v1")) as client:
+        assert read_frame(client) == frames.Frame(PING, b"and you?")
+        client.send(build(PONG, b"and you?") + build(TEXT, b"hello") + build(PONG, b"unasked"))
+        client.send(build(CLOSE, frames.close_payload(4000, "bye")))
+        assert read_frame(client).close_code == 4000
+        client.assert_closed()
+    assert live.get_json("/notes/", key=key) == [
+        [
+            "init",
+            ["opened", "blue", "chat.v1"],
+            ["ponged", "and you?"],
+            "hello",
+            ["ponged", "unasked"],
+            ["closed", 4000, "bye"],
+        ]
+    ]
+
+
+def test_an_exception_in_an_event_closes_with_1011_and_is_told(live: LiveServer, key: str) -> None:
+    with open_socket(live, f"/ws/events/told/blue/?key={key}") as client:
+        assert read_frame(client).opcode == PING
+        client.send(build(TEXT, b"crash") + build(TEXT, b"never seen"))
+        assert read_frame(client).close_code == 1011
+    live.expect_traceback("an event handler's own bug")
+    (said,) = live.get_json("/notes/", key=key)
+    assert said[-1][:2] == ["closed", 1011]
+    assert "never seen" not in said
+
+
+def test_calls_of_one_connection_never_overlap_and_keep_their_order(live: LiveServer) -> None:
+    clients = [open_socket(live, "/ws/events/careful/") for _ in range(20)]
+    for i in range(50):
+        for client in clients:
+            client.send(build(TEXT, b"%d" % i))
+    for client in clients:
+        got = [read_frame(client).payload.decode() for _ in range(50)]
+        assert got == [f"{i}:{i + 1}:1" for i in range(50)]
+        client.close()
+
+
+def test_async_receive_times_out_without_losing_a_message(live: LiveServer) -> None:
+    with open_socket(live, "/ws/async/timeout/") as client:
+        assert read_frame(client).payload == b"nothing came"
+        client.send(build(TEXT, b"and on it goes"))
+        assert read_frame(client).payload == b"and on it goes"
+        end = read_frame(client)
+        assert (end.close_code, end.close_reason) == (4002, "enough")
+
+
+def test_an_exception_in_a_coroutine_closes_with_1011(live: LiveServer) -> None:
+    with open_socket(live, "/ws/async/crash/") as client:
+        client.send(build(TEXT, b"x"))
+        assert read_frame(client).close_code == 1011
+    live.expect_traceback("a coroutine's own bug")
+
+
+def test_an_async_send_to_a_peer_that_never_reads_times_out(serve_app, key: str) -> None:  # type: ignore[no-untyped-def]
+    server = serve_app("support.project.wsgi", "--send-timeout", "0.3", "--close-timeout", "0.3")
+    with open_socket(server, f"/ws/async/flood/?key={key}"):
+        assert server.get_json("/notes/", key=key) == [["SendTimeout", 1008]]
+
+
+@pytest.mark.parametrize("style", ["events", "ws4py", "async"])
+def test_idle_handlers_hold_no_thread_and_no_greenlet(serve_app, style: str) -> None:  # type: ignore[no-untyped-def]
+    many = 2000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < many * 2:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(many * 2 + 500, hard), hard))
+    server = serve_app("support.project.wsgi")
+    with open_socket(server, f"/ws/{style}/") as first:  # starts what is started once
+        first.send(build(TEXT, b"x"))
+        read_frame(first)
+        _, threads, greenlets = server.get_json("/ws/census/")
+        clients = [open_socket(server, f"/ws/{style}/") for _ in range(many)]
+
+        def idle() -> bool:
+            now = server.get_json("/ws/census/")
+            assert now[0] == many + 1
+            # HTTP's own workers come and go.
+            return now[1] <= threads + 20 and now[2] <= greenlets + 20
+
+        eventually(idle, what=f"{many} idle handlers hold threads or greenlets")
+        for client in clients[::100]:
+            client.send(build(TEXT, json.dumps(style).encode()))
+            assert read_frame(client).payload == json.dumps(style).encode()
+        for client in clients:
+            client.close()

@@ -156,7 +156,7 @@ def case(
     """Register a function as a case, named as the function is; parameters as in :class:`Case`."""
 
     def register(run: Run) -> Run:
-        name = run.__name__.replace("_", "-")  # type: ignore[attr-defined]
+        name = run.__name__.replace("_", "-")
         add(group, name, section, title, run, styles=styles, exclusive=exclusive, slow=slow)
         return run
 

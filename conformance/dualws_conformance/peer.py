@@ -105,9 +105,7 @@ class Peer:
 
     def echo(self, *messages: str | bytes) -> None:
         """Send messages in one piece and get them back."""
-        self.send(
-            *(frames.text(m) if isinstance(m, str) else frames.binary(m) for m in messages)
-        )
+        self.send(*(frames.text(m) if isinstance(m, str) else frames.binary(m) for m in messages))
         self.expect(*messages)
 
     def expect_pong(self, payload: bytes = b"") -> None:

@@ -151,9 +151,7 @@ def run(
     )
 
 
-def _run_all(
-    session: Session, runs: Sequence[tuple[Case, str]], observe: Observer
-) -> list[Result]:
+def _run_all(session: Session, runs: Sequence[tuple[Case, str]], observe: Observer) -> list[Result]:
     def one(run: tuple[Case, str]) -> Result:
         result = session.run(*run)
         observe(result)

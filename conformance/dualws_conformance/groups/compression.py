@@ -89,7 +89,7 @@ for _name, _offer in OFFERS.items():
         peer = open_deflated(kit, offer)
         given = agreed(peer.head.get("Sec-WebSocket-Extensions"))
         if "server_no_context_takeover" in offer:
-            check("server_no_context_takeover" in given, "server_no_context_takeover is not granted")
+            check("server_no_context_takeover" in given, "server takeover is not renounced")
         wanted = re.search(r'server_max_window_bits="?(\d+)', offer)
         if wanted:
             got = int(given.get("server_max_window_bits") or 15)
@@ -125,8 +125,8 @@ for _name, _offer in DECLINED.items():
         equal(given, None, "the Sec-WebSocket-Extensions of the answer")
         peer.echo(TEXT_DATA)
 
-    add(GROUP, f"declined-{_name}", "RFC 7692 7.1", f"the invalid offer {_offer!r} is declined, the "
-        "handshake is not", declined, styles=STYLES)  # fmt: skip
+    add(GROUP, f"declined-{_name}", "RFC 7692 7.1", f"the invalid offer {_offer!r} is "
+        "declined, the handshake is not", declined, styles=STYLES)  # fmt: skip
 
 FALLBACKS = {
     "second-offer": f"{NAME}; unknown, {NAME}; server_no_context_takeover",

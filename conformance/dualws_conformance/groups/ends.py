@@ -12,33 +12,41 @@ from dualws_conformance.peer import Peer
 
 GROUP = "ends"
 
-Ending = Callable[[Peer], object]
+Ending = Callable[[Peer], None]
+
+
+def _vanishing(*wire: bytes, how: str = "close") -> Ending:
+    """Sends *wire*, then the connection's *how*."""
+
+    def end(peer: Peer) -> None:
+        if wire:
+            peer.send(*wire)
+        getattr(peer.client, how)()
+
+    return end
+
+
 ENDINGS: dict[str, tuple[Ending, int]] = {
     "close": (lambda peer: peer.goodbye(), 1000),
     "close-without-code": (lambda peer: peer.goodbye(None), 1005),
-    "close-and-vanish": (lambda peer: (peer.send(frames.closing(1001)), peer.client.close()), 1001),
-    "reset": (lambda peer: peer.client.reset(), 1006),
-    "half-closed": (lambda peer: peer.client.finish(), 1006),
-    "vanished": (lambda peer: peer.client.close(), 1006),
+    "close-and-vanish": (_vanishing(frames.closing(1001)), 1001),
+    "reset": (_vanishing(how="reset"), 1006),
+    "half-closed": (_vanishing(how="finish"), 1006),
+    "vanished": (_vanishing(), 1006),
     "violation": (lambda peer: peer.send(frames.build(3)), 1002),
-    "violation-and-vanish": (
-        lambda peer: (peer.send(frames.build(TEXT, b"x", mask=None)), peer.client.close()),
-        1002,
-    ),
+    "violation-and-vanish": (_vanishing(frames.build(TEXT, b"x", mask=None)), 1002),
     "bad-text": (lambda peer: peer.send(frames.text(b"\xff")), 1007),
     "too-big": (lambda peer: peer.send(frames.build(TEXT, length=1 << 30)), 1009),
-    "gone-within-a-frame": (
-        lambda peer: (peer.send(frames.text("half a message")[:9]), peer.client.finish()),
-        1006,
-    ),
+    "gone-within-a-frame": (_vanishing(frames.text("half a message")[:9], how="finish"), 1006),
     "gone-within-a-message": (
-        lambda peer: (
-            peer.send(frames.build(TEXT, b"x", fin=False), frames.build(CONTINUATION, b"y", fin=False)),
-            peer.client.finish(),
+        _vanishing(
+            frames.build(TEXT, b"x", fin=False),
+            frames.build(CONTINUATION, b"y", fin=False),
+            how="finish",
         ),
         1006,
     ),
-}  # fmt: skip
+}
 
 for _name, (_ending, _code) in ENDINGS.items():
 

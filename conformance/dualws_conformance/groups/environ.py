@@ -84,7 +84,8 @@ for name in ("REQUEST_URI", "RAW_URI"):
         name.lower().replace("_", "-"), "dualws", f"{name} has the target as it was sent",
         name, "/wsgi/%65nviron?x=%2F", "/wsgi/%65nviron?x=%2F",
     )  # fmt: skip
-key_is("protocol-1-1", RFC3875 + "16", "SERVER_PROTOCOL is HTTP/1.1", "SERVER_PROTOCOL", "HTTP/1.1")
+key_is("protocol-1-1", RFC3875 + "16", "SERVER_PROTOCOL is HTTP/1.1",
+       "SERVER_PROTOCOL", "HTTP/1.1")  # fmt: skip
 key_is(
     "protocol-1-0", RFC3875 + "16", "SERVER_PROTOCOL is HTTP/1.0 for such a request",
     "SERVER_PROTOCOL", "HTTP/1.0", version="HTTP/1.0",
@@ -123,8 +124,9 @@ key_is("field-empty", "RFC 9110 5.5", "an empty field is there and is empty", "H
 key_is("field-latin-1", "PEP 3333", "bytes of a value are decoded as latin-1", "HTTP_X_KIT",
        "größe", "/wsgi/environ", ("X-Kit", "größe"))  # fmt: skip
 key_is("cookies-joined", "RFC 6265 5.4", "two Cookie fields are joined with a semicolon",
-       "HTTP_COOKIE", "a=1; b=2", "/wsgi/environ", ("Cookie", "a=1"), ("Cookie", "b=2"))  # fmt: skip
-key_is("underscore-dropped", "RFC 3875 4.1.18", "a field whose name has an underscore is dropped",
+       "HTTP_COOKIE", "a=1; b=2", "/wsgi/environ", ("Cookie", "a=1"),
+       ("Cookie", "b=2"))  # fmt: skip
+key_is("underscore-dropped", "RFC 3875 4.1.18", "a field with an underscore in its name is dropped",
        "HTTP_X_FORWARDED_PROTO", None, "/wsgi/environ", ("X_Forwarded_Proto", "https"))  # fmt: skip
 key_is("underscore-no-collision", "RFC 3875 4.1.18", "it does not collide with the one that has "
        "a hyphen", "HTTP_X_REAL", "true", "/wsgi/environ",
@@ -178,7 +180,8 @@ shape("no-process-environment", "the process's own environment is not in it",
       lambda e: [key for key in ("PATH", "HOME", "PYTHONUNBUFFERED") if key in e["keys"]],
       [])  # fmt: skip
 shape("no-websocket", "an ordinary request has no wsgi.websocket and no dualws.upgrade",
-      lambda e: [k for k in ("wsgi.websocket", "dualws.upgrade") if k in e["keys"]], [])  # fmt: skip
+      lambda e: [k for k in ("wsgi.websocket", "dualws.upgrade") if k in e["keys"]],
+      [])  # fmt: skip
 shape("software", "SERVER_SOFTWARE names the server",
       lambda e: bool(e["plain"]["SERVER_SOFTWARE"]), True)  # fmt: skip
 

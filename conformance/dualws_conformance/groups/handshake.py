@@ -157,9 +157,7 @@ for _slug, _offers, _chosen in (
     ("case-matters", ["KIT.V1"], None),
 ):
 
-    def subprotocol(
-        kit: Kit, offers: list[str] = _offers, chosen: str | None = _chosen
-    ) -> None:
+    def subprotocol(kit: Kit, offers: list[str] = _offers, chosen: str | None = _chosen) -> None:
         fields = [("Sec-WebSocket-Protocol", offer) for offer in offers]
         peer = kit.open("echo", *fields)
         equal(peer.head.get("Sec-WebSocket-Protocol"), chosen, "the subprotocol")

@@ -109,7 +109,7 @@ def _rest(kit: Kit) -> dict[str, Any]:
 
     def idle() -> bool:
         held.update(kit.state())
-        return held["connections"] == 0
+        return bool(held["connections"] == 0)
 
     settled(idle, 8 * PATIENCE)
     return held
@@ -135,9 +135,7 @@ for _act, _count, _what in (
     (requests, COUNT // 10, "ordinary requests"),
 ):
 
-    def leak(
-        kit: Kit, act: Callable[[Kit, int], None] = _act, count: int = _count
-    ) -> None:
+    def leak(kit: Kit, act: Callable[[Kit, int], None] = _act, count: int = _count) -> None:
         flat(kit, act, QUICK if kit.quick else count)
 
     add(GROUP, f"{_act.__name__}-{_count}", "dualws", f"{_count} {_what} leave nothing behind",

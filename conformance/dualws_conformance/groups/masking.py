@@ -61,7 +61,9 @@ def key_across_packets(kit: Kit) -> None:
         peer.expect(payload)
 
 
-@case(GROUP, "RFC 6455 5.1", "a continuation without a mask fails the connection too", styles=STYLES)
+@case(
+    GROUP, "RFC 6455 5.1", "a continuation without a mask fails the connection too", styles=STYLES
+)
 def unmasked_continuation(kit: Kit) -> None:
     peer = kit.open()
     peer.send(

@@ -47,7 +47,9 @@ def crash(kit: Kit) -> None:
 
 @case(GROUP, "dualws", "frames sent with a handshake that is refused are no request")
 def refused_with_frames(kit: Kit) -> None:
-    early = frames.build(frames.TEXT, b"GET /status/200/ HTTP/1.1\r\nHost: a\r\n\r\n", mask=bytes(4))
+    early = frames.build(
+        frames.TEXT, b"GET /status/200/ HTTP/1.1\r\nHost: a\r\n\r\n", mask=bytes(4)
+    )
     client, head = kit.upgrade("/status/403/", early=early)
     equal(head.status, 403, "the status")
     client.read_body(head)

@@ -10,6 +10,7 @@ GROUP = "requests"
 
 _LINE, _HOST, _FIELD = "RFC 9112 3", "RFC 9112 3.2", "RFC 9112 5"
 _END = b"\r\nHost: a\r\n\r\n"
+_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
 BAD: dict[str, tuple[str, bytes]] = {
     "garbage": (_LINE, b"garbage\r\n\r\n"),
@@ -73,19 +74,27 @@ def told(kit: Kit) -> None:
 
 for _name, _data, _statuses in (
     ("line-too-long", b"GET /" + b"a" * 18_000 + b" HTTP/1.1" + _END, (414, 431, 400)),
-    ("field-too-long", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 18_000 + b"\r\n\r\n", (431, 400)),
+    (
+        "field-too-long",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 18_000 + b"\r\n\r\n",
+        (431, 400),
+    ),
     ("head-too-long", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * 3000 + b"\r\n", (431, 400)),
     ("no-end", b"X" * 100_000, (400, 414, 431)),
 ):
 
-    def too_long(
-        kit: Kit, data: bytes = _data, statuses: tuple[int, ...] = _statuses
-    ) -> None:
+    def too_long(kit: Kit, data: bytes = _data, statuses: tuple[int, ...] = _statuses) -> None:
         found = [answer.status for answer in answers(kit, data)]
         if found and (len(found) > 1 or found[0] not in statuses):
             fail(f"the server answered {found}, expected one of {statuses}")
 
-    add(GROUP, _name, "RFC 9110 15.5.15, RFC 6585 5", f"{_name.replace('-', ' ')}: refused", too_long)
+    add(
+        GROUP,
+        _name,
+        "RFC 9110 15.5.15, RFC 6585 5",
+        f"{_name.replace('-', ' ')}: refused",
+        too_long,
+    )
 
 
 @case(GROUP, "RFC 9112 8", "a request that ends early is none")

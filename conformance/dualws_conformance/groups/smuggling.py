@@ -178,9 +178,7 @@ def get_with_body(kit: Kit) -> None:
 
 @case(GROUP, "RFC 9110 7.8", "an upgrade request with a body does not become a websocket")
 def upgrade_with_body(kit: Kit) -> None:
-    client, head = kit.upgrade(
-        "/blocking/echo/", ("Content-Length", str(len(MARK))), early=MARK
-    )
+    client, head = kit.upgrade("/blocking/echo/", ("Content-Length", str(len(MARK))), early=MARK)
     check(head.status != 101, "a request with a body was answered with 101")
     body, _ = client.read_body(head)
     check(b"smuggled" not in body, "the body was taken for a request")

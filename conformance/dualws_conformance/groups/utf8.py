@@ -143,7 +143,5 @@ def every_cut(kit: Kit) -> None:
     text = "κόσμε 👩 ￿"
     data = text.encode()
     for cut in range(1, len(data)):
-        peer.send(
-            frames.build(TEXT, data[:cut], fin=False), frames.build(CONTINUATION, data[cut:])
-        )
+        peer.send(frames.build(TEXT, data[:cut], fin=False), frames.build(CONTINUATION, data[cut:]))
         peer.expect(text)

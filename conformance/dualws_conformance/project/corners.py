@@ -244,7 +244,7 @@ def valid(environ: Environ, start_response: Any) -> Iterable[bytes]:
 
 
 APPLICATIONS: dict[str, Application] = {
-    function.__name__: function  # type: ignore[attr-defined]
+    function.__name__: function
     for function in (
         *(environ, reads, unread, cycle, waits, generator, changes, late, writes, twice, never),
         *(split, raises, raises_first, raises_later, text, length, bodyless, repeats, wraps),

@@ -98,7 +98,7 @@ def crashes(request: HttpRequest, ws: Any) -> None:
 
 
 def sends(request: HttpRequest, ws: Any) -> None:
-    """Send ``count`` binary messages of ``size`` bytes that begin with their number; note how far."""
+    """Send ``count`` numbered binary messages of ``size`` bytes; note how many were taken."""
     size = int(request.GET["size"])
     done = 0
     try:

@@ -12,8 +12,8 @@ import pytest
 from support.timing import TIMEOUT
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "install-machine"
-WANTED = ("curl", "ps", "node", "npm", "chromium")
-PACKAGES = {"curl", "procps", "nodejs", "npm", "chromium"}
+WANTED = ("curl", "ps", "node", "npm", "chromium", "initdb", "mariadb-install-db")
+PACKAGES = {"curl", "procps", "nodejs", "npm", "chromium", "postgresql", "mariadb-server"}
 
 #: Writes down how it is called and, when it installs, makes what was wanted.
 APT = """#!/bin/sh

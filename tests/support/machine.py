@@ -6,6 +6,7 @@ cure. Under ``CI=true`` it is a failure instead.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 
@@ -17,15 +18,22 @@ PROGRAMS = {
     "node": ("node", "nodejs"),
     "npm": ("npm",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "initdb": ("initdb",),
+    "mariadbd": ("mariadbd", "mysqld"),
+    "mariadb-install-db": ("mariadb-install-db", "mysql_install_db"),
 }
+
+#: Where some systems keep programs of servers, outside a user's PATH.
+FOLDERS = ("/usr/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
 
 CURE = "run scripts/install-machine as root"
 
 
 def find(program: str) -> str | None:
     """Path of *program*, or None."""
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), *FOLDERS))
     for name in PROGRAMS[program]:
-        if path := shutil.which(name):
+        if path := shutil.which(name, path=places):
             return path
     return None
 

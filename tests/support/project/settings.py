@@ -1,7 +1,8 @@
-"""Settings of the test project; its database is a file in the server's own folder."""
+"""Settings of the test project; its database is a file in the server's own folder by default."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -25,13 +26,17 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": FOLDER / "db.sqlite3",
-        "OPTIONS": {"timeout": 20},
-    }
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": FOLDER / "db.sqlite3",
+    "OPTIONS": {"timeout": 20},
 }
+#: Tests of databases say which one in JSON.
+DATABASES = {"default": json.loads(os.environ.get("DUALWS_TEST_DATABASE", "null")) or SQLITE}
+if DATABASES["default"]["ENGINE"].endswith("mysql"):
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import compression, sockets, views
+from support.project import compression, queries, sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -31,4 +31,5 @@ urlpatterns = [
     path("async/stream/", views.async_stream),
     path("ws/compression/", include(compression)),
     path("ws/", include(sockets)),
+    path("db/", include(queries)),
 ]

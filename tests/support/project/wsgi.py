@@ -6,8 +6,10 @@ import os
 
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "support.project.settings")
 
 application = get_wsgi_application()
 call_command("migrate", verbosity=0)
+connections.close_all()

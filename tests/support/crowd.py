@@ -1,0 +1,48 @@
+"""Many sockets of one test, in one thread.
+
+Law: at most so many messages are in flight as the test says, so that what a server needs for
+one message at a time is known.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from support.frames import TEXT, build, handshake, read_frame
+from support.raw import RawClient
+from support.server import LiveServer
+
+
+def open_socket(server: LiveServer, path: str, *headers: tuple[str, str]) -> RawClient:
+    """A raw websocket."""
+    client = server.connect()
+    head = handshake(client, path, server.netloc, *headers)
+    assert head.status == 101, head
+    return client
+
+
+def ask(client: RawClient, message: bytes = b"?") -> str:
+    """Send a message and read the answer."""
+    client.send(build(TEXT, message))
+    return answer(client)
+
+
+def answer(client: RawClient) -> str:
+    """The next message."""
+    frame = read_frame(client)
+    assert frame.opcode == TEXT, frame
+    return frame.payload.decode()
+
+
+def ask_all(clients: Sequence[RawClient], in_flight: int) -> list[str]:
+    """Ask every socket once; the answers in the order of the sockets."""
+    answers = []
+    asked: deque[RawClient] = deque()
+    for client in clients:
+        if len(asked) >= in_flight:
+            answers.append(answer(asked.popleft()))
+        client.send(build(TEXT, b"?"))
+        asked.append(client)
+    answers.extend(answer(client) for client in asked)
+    return answers

@@ -6,18 +6,21 @@ Tornado's connection is finished and nothing of it is kept.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dualws.contract import ConnectionOwner
 from dualws_tornado.channel import Channel, ClientGone
 from dualws_tornado.response import Response
-from dualws_tornado.runtime import Runtime
+from dualws_tornado.runtime import Runtime, Waiter
 from dualws_tornado.transport import Transport
 from dualws_tornado.workers import Workers
 
 if TYPE_CHECKING:
     from dualws_tornado.server import WebSocketServer
+
+T = TypeVar("T")
 
 #: Seconds after which a loop that does not answer counts as stopped.
 _PATIENCE = 30.0
@@ -60,34 +63,47 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: called a second time
         """
+        transport = self._leave_http(lambda channel: self._adopt(channel, owner))
+        transport.write(head)
+        return transport
+
+    def take_socket(self) -> tuple[socket.socket, bytes]:
+        """Leave HTTP without a byte sent: the socket, and what came with the request.
+
+        :raises ConnectionError: the client has gone
+        :raises RuntimeError: the request has left HTTP already
+        """
+        return self._leave_http(lambda channel: channel.detach().release())
+
+    def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport:
+        sock, early = channel.detach().release()
+        return self._server.adopt(sock, owner, early)
+
+    def _leave_http(self, act: Callable[[Channel], T]) -> T:
+        """What *act* returns, which takes the connection out of HTTP in the loop's thread."""
         channel, self._channel = self._channel, None
         if channel is None:
-            raise RuntimeError("this request has been switched already: switch() is called once")
+            raise RuntimeError("this request has left HTTP already: that happens once")
         # From here on there is no HTTP, not even an error page.
         self._response.left = True
         waiter = self.runtime.waiter()
-        outcome: list[Transport | OSError] = []
+        outcome: list[T | OSError] = []
 
-        def act() -> None:
+        def run() -> None:
             try:
-                outcome.append(self._switch(channel, owner))
+                outcome.append(act(channel))
             except OSError as error:
                 outcome.append(error)
             finally:
                 waiter.wake()
 
-        self.runtime.call_soon(act)
+        self.runtime.call_soon(run)
         if not waiter.wait(_PATIENCE) or not outcome:
             raise ClientGone("the server has stopped")
         result = outcome.pop()
         if isinstance(result, OSError):
             raise ClientGone(str(result)) from result
-        result.write(head)
         return result
-
-    def _switch(self, channel: Channel, owner: ConnectionOwner) -> Transport:
-        sock, early = channel.detach().release()
-        return self._server.adopt(sock, owner, early)
 
     # -- for the request's handler --------------------------------------------------
 
@@ -99,6 +115,7 @@ class Upgrade:
     def give_back(self) -> None:
         """The handler is over: the thread is an HTTP worker again."""
         self._channel = None
+        self._server.runtime.turns.leave()
         if self._reserved:
             self._reserved = False
             self._workers.demote()

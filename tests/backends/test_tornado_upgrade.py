@@ -257,7 +257,7 @@ def parts() -> Counter[str]:
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
-        if kind.__name__ in PARTS and kind.__module__.startswith(("dualws", "tornado", __name__)):
+        if kind.__name__ in PARTS and kind.__module__.startswith(("dualws_tornado", "tornado", __name__)):
             found[kind.__name__] += 1
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -142,7 +143,8 @@ async def async_flood(request: HttpRequest, ws: Any) -> None:
 def census(request: HttpRequest) -> HttpResponse:
     """How many websockets, real threads and greenlets this process has."""
     gc.collect()
-    greenlets = sum(type(thing).__name__ in ("Greenlet", "greenlet") for thing in gc.get_objects())
+    greenlet = getattr(sys.modules.get("greenlet"), "greenlet", ())
+    greenlets = sum(isinstance(thing, greenlet) for thing in gc.get_objects())
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
     connections = len(request.META["wsgi.server"].connections)
     return HttpResponse(json.dumps([connections, threads, greenlets]))

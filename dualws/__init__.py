@@ -9,8 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dualws.async_face import AsyncWebSocket
     from dualws.decorators import websocket
-    from dualws.errors import DualwsError, SendTimeout, WebSocketClosed, WebSocketError
+    from dualws.errors import (
+        DualwsError,
+        HandshakeError,
+        InvalidMessage,
+        MessageTooBig,
+        SendTimeout,
+        WebSocketClosed,
+        WebSocketError,
+    )
     from dualws.events import WebSocketView
     from dualws.faces import WebSocket
     from dualws.pubsub import publish
@@ -18,7 +27,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AsyncWebSocket": "dualws.async_face",
     "DualwsError": "dualws.errors",
+    "HandshakeError": "dualws.errors",
+    "InvalidMessage": "dualws.errors",
+    "MessageTooBig": "dualws.errors",
     "SendTimeout": "dualws.errors",
     "WebSocket": "dualws.faces",
     "WebSocketClosed": "dualws.errors",
@@ -29,7 +42,11 @@ _HOME = {
 }
 
 __all__ = [
+    "AsyncWebSocket",
     "DualwsError",
+    "HandshakeError",
+    "InvalidMessage",
+    "MessageTooBig",
     "SendTimeout",
     "WebSocket",
     "WebSocketClosed",

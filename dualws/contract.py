@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
+    from dualws.raw_socket import RawSocket
 
 #: Version of this contract. A backend states the version that it was written for in
 #: :attr:`Backend.contract_version`; the registry refuses any other.
@@ -36,6 +37,8 @@ ENVIRON_SERVER = "wsgi.server"
 ENVIRON_HANDSHAKE_ERROR = "dualws.handshake_error"
 #: environ key, set by the backend in requests that ask for an upgrade: :class:`Upgrade`
 ENVIRON_UPGRADE = "dualws.upgrade"
+#: environ key of a valid upgrade request: the :class:`dualws.raw_socket.RawSocketOffer`
+ENVIRON_RAW_SOCKET = "eventlet.input"
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
@@ -228,6 +231,18 @@ class Upgrade(Protocol):
         :raises ConnectionError: the client has gone
         """
 
+    def take_socket(self) -> tuple[socket.socket, bytes]:
+        """Leave HTTP without a byte sent, for code that speaks to the socket itself.
+
+        Instead of :meth:`switch`, under the same rules. A backend without this method serves
+        everything but libraries that want the raw socket. The caller owns the socket, whose
+        blocking methods block this model's unit only: the thread, or the greenlet.
+
+        :return: the socket, and the bytes that came together with the request
+        :raises ConnectionError: the client has gone
+        :raises RuntimeError: the request has left HTTP already
+        """
+
     def after(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle, ``close()`` included, is over.
 
@@ -259,8 +274,14 @@ class Server(ABC):
         self.sockets = tuple(sockets)
         #: live websockets
         self.connections: set[Connection] = set()
+        #: sockets that the application has taken
+        self.raw_sockets: set[RawSocket] = set()
+        #: whether it is stopping: no new connections, live websockets are about to be closed
+        self.draining = False
         #: called once when the last websocket has gone
         self.on_empty: Callable[[], object] | None = None
+        #: called with what a websocket's handler raised, once that is logged: for tests
+        self.on_handler_failed: Callable[[Exception], object] | None = None
         #: called once connections are accepted, by :meth:`opened`
         self.on_opened: Callable[[], object] | None = None
 
@@ -305,6 +326,7 @@ class Server(ABC):
         """Called by :meth:`run` when no new connections are accepted: end the websockets."""
         from dualws.keepalive import close_all
 
+        self.draining = True
         self._keepalive.stop()
         close_all(self)
 

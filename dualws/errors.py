@@ -15,6 +15,7 @@
      |    +-- AddressUnavailable    the address cannot be listened on
      +-- HandshakeError             an upgrade request that cannot become a websocket
      +-- WebSocketError             about one live websocket
+          +-- InvalidMessage        a message is not what the handler expects: no JSON
           +-- WebSocketClosed       it is closed; has the close code and the reason
                +-- SendTimeout      closed (1008) because the peer did not read
                +-- MessageTooBig    closed (1009) because a message passed the limit
@@ -89,6 +90,21 @@ class HandshakeError(DualwsError):
 
 class WebSocketError(DualwsError):
     """About one live websocket."""
+
+
+class InvalidMessage(WebSocketError, ValueError):
+    """A message that came is not what the handler expects.
+
+    A handler that lets it out closes the websocket with 1007: it is the peer's mistake.
+
+    :param reason: what is wrong with it, and where
+    :param data: the message
+    """
+
+    def __init__(self, reason: str, data: str | bytes) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.data = data
 
 
 class WebSocketClosed(WebSocketError):

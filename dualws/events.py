@@ -8,20 +8,17 @@ threads or in a greenlet, and it runs until the inbox is empty.
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dualws.connection import ENDED, WAIT, Connection
-from dualws.errors import WebSocketClosed
+from dualws.failures import failed
 from dualws.protocol.stream import Pong
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from dualws.faces import WebSocket
-
-logger = logging.getLogger("dualws.handler")
 
 #: Events of one connection handled before the others get the thread.
 _TURN = 32
@@ -103,14 +100,11 @@ class EventDriver:
         return True
 
     def _call(self, method: Callable[..., object], *args: object) -> None:
-        """Call the handler; an exception of its ends the websocket with 1011."""
+        """Call the handler; an exception of its ends the websocket."""
         try:
             method(*args)
-        except WebSocketClosed as closed:
-            logger.debug("websocket handler: %s", closed)
-        except Exception:
-            logger.exception("websocket handler failed: %r", self._handler)
-            self._connection.close(1011, "the handler failed")
+        except Exception as error:
+            failed(self._connection, error, repr(self._handler))
 
 
 class WebSocketView:

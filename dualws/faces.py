@@ -6,18 +6,20 @@ Law: it decides nothing. It translates between what handlers say and the
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dualws import database
+from dualws import database, json_messages
 from dualws.connection import Connection
 from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.origin import check_origin
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate, negotiate
+from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
 from dualws.protocol.stream import Stream
@@ -104,6 +106,14 @@ class Face:
         if len(data) > 125:
             raise ValueError(f"a ping holds at most 125 bytes, not {len(data)}")
         self.connection.ping(data)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server is stopping: finish what is under way, and begin nothing long.
+
+        The websocket is closed by the server soon, whatever the handler does.
+        """
+        return self.server.draining
 
     # -- topics --------------------------------------------------------------------
 
@@ -221,13 +231,25 @@ class WebSocket(Face):
         with self._accept_lock:
             if self._connection is not None:
                 return
-            try:
-                self.check_origin()
-                self.reserve()
-            except HandshakeError as error:
-                self.refusal = error
-                raise _for_django(error) from None
+            self.admit()
             self.switch(subprotocol, headers, compression)
+
+    def admit(self) -> None:
+        """Check what a handshake needs that is accepted inside the application.
+
+        :raises HandshakeError: the page's origin is not allowed (403), or no thread is
+            free for one more handler (503); the middleware answers the request with that
+        """
+        try:
+            self.check_origin()
+            self.reserve()
+        except HandshakeError as error:
+            self.refusal = error
+            raise _for_django(error) from None
+
+    def after_request(self, handler: Callable[[], object]) -> None:
+        """Call *handler* once the WSGI cycle is over, in its thread or greenlet."""
+        self._upgrade.after(handler)
 
     def reserve(self) -> None:
         """Claim what a blocking handler needs.
@@ -326,25 +348,89 @@ class WebSocket(Face):
         while (message := receive()) is not None:
             yield message
 
-    def send(self, data: Data, binary: bool | None = None, *, compress: bool | None = None) -> None:
+    def receive_json(self, timeout: float | None = None) -> Any:
+        """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).
+
+        :param timeout: seconds; None waits as long as it takes
+        :return: the message's value
+        :raises InvalidMessage: it is not JSON; the websocket stays open. A handler that does
+            not catch it closes with 1007
+        :raises WebSocketClosed: the websocket has ended (None would be JSON's ``null``)
+        :raises TimeoutError: nothing came in time; the websocket stays open
+        """
+        message = self.receive(timeout)
+        if message is None:
+            raise self.connection.closed_error()
+        return json_messages.decode(message)
+
+    def send(
+        self, data: Data | Chunks, binary: bool | None = None, *, compress: bool | None = None
+    ) -> None:
         """Send one message. Waits while the peer has not read what was sent before.
 
-        :param data: ``str`` goes as text, bytes-like data as binary
+        :param data: ``str`` goes as text, bytes-like data as binary. An iterator of either
+            (a generator, an open file) is sent as it produces: each chunk is a frame
+            (RFC 6455 section 5.4), held until the next one shows that it is not the last. What
+            others send to this client meanwhile follows afterwards.
         :param binary: overrides that (bytes sent as text must be UTF-8)
-        :param compress: True and False override ``DUALWS_COMPRESSION_THRESHOLD``; without
-            an agreement on compression the message is never compressed
+        :param compress: True and False override ``DUALWS_COMPRESSION_THRESHOLD``, which an
+            iterator's first chunk is compared with; without an agreement on compression the
+            message is never compressed
         :raises WebSocketClosed: it is closed
         :raises SendTimeout: the peer took nothing for ``DUALWS_SEND_TIMEOUT`` seconds
-        :raises TypeError: *data* is none of these types
+        :raises TypeError: *data*, or a chunk, is none of these types
+        :raises Exception: what the iterator raises. When a part of its message is out already
+            the websocket is closed (1011): the message cannot be taken back
         """
         connection = self._connection
         if connection is None:
             connection = self.connection
+        if isinstance(data, Iterator):
+            self._send_fragments(connection, data, binary, compress)
+            return
         frame = message_frame(data, binary, compress, connection.deflate)
         if self.waits:
             connection.send(frame)
         elif not connection.send_nowait(frame):
             raise connection.closed_error()
+
+    def send_json(
+        self,
+        value: object,
+        *,
+        encoder: type[json.JSONEncoder] | None = None,
+        compress: bool | None = None,
+    ) -> None:
+        """Send *value* as one JSON text message.
+
+        :param encoder: default: Django's ``DjangoJSONEncoder``: dates, decimals, UUIDs
+        :param compress: as in :meth:`send`
+        :raises WebSocketClosed: it is closed
+        :raises SendTimeout: as :meth:`send`
+        :raises TypeError: *value* holds something that the encoder does not know
+        :raises ValueError: *value* holds NaN or an infinity, or itself
+        """
+        self.send(json_messages.encode(value, encoder), compress=compress)
+
+    def _send_fragments(
+        self, connection: Connection, data: Chunks, binary: bool | None, compress: bool | None
+    ) -> None:
+        waiter = connection.runtime.waiter()
+        if not connection.begin_fragments(waiter.wake):
+            try:
+                waiter.wait()
+            except BaseException:  # killed while it waited
+                if not connection.cancel_fragments(waiter.wake):
+                    connection.end_fragments(complete=True)
+                raise
+        begun = complete = False
+        try:
+            for frame in frames_of(data, binary, compress, connection.deflate):
+                begun = True
+                connection.send_fragment(frame, wait=self.waits)
+            complete = True
+        finally:
+            connection.end_fragments(complete or not begun)
 
 
 def _for_django(error: HandshakeError) -> HandshakeError:

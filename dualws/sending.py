@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from dualws.contract import Server
 
 logger = logging.getLogger("dualws.connection")
+
+
+class Turn:
+    """A message is under way in fragments: no other may come between (RFC 6455 section 5.4)."""
+
+    __slots__ = ("held", "held_bytes", "next")
+
+    def __init__(self) -> None:
+        #: messages that were sent meanwhile, in their order
+        self.held: deque[Outgoing] = deque()
+        self.held_bytes = 0
+        #: called when they may begin a message in fragments of their own
+        self.next: deque[Callable[[], object]] = deque()
 
 
 class Sender(ABC):
@@ -38,6 +52,7 @@ class Sender(ABC):
         "_order",
         "_senders",
         "_transport",
+        "_turn",
         "_write",
         "close_code",
         "close_reason",
@@ -56,6 +71,7 @@ class Sender(ABC):
         self._transport: Transport
         self._write: Callable[[bytes], object]
         self._senders: list[Callable[[], object]] | None = None
+        self._turn: Turn | None = None
         self._close_sent = False
         self._lost = False
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
@@ -96,6 +112,8 @@ class Sender(ABC):
         with self._lock:
             if self._close_sent or self._lost:
                 raise self.closed_error()
+            if self._turn is not None:
+                return self._hold(self._turn, frame)
             self._write(frame)  # type: ignore[arg-type]
             return self._transport.buffered <= self.config.send_buffer_size
 
@@ -104,6 +122,9 @@ class Sender(ABC):
         assert self.deflate is not None
         assert self._order is not None
         with self._order:
+            with self._lock:
+                if self._turn is not None and not self.closed:
+                    return self._hold(self._turn, message)
             return self.write(self.deflate.frame(*message))
 
     def send_nowait(self, frame: Outgoing) -> bool:
@@ -114,7 +135,10 @@ class Sender(ABC):
         with self._lock:
             if self._close_sent or self._lost:
                 return False
-            room = self._transport.buffered <= self.config.send_buffer_size
+            room = self._buffered() <= self.config.send_buffer_size
+            if room and self._turn is not None:
+                self._hold(self._turn, frame)
+                return True
             if room and type(frame) is not InOrder:
                 self._write(frame)  # type: ignore[arg-type]
                 return True
@@ -126,6 +150,119 @@ class Sender(ABC):
             return True
         self._too_slow("its buffer is full")
         return False
+
+    # -- messages in fragments -----------------------------------------------------
+
+    def begin_fragments(self, ready: Callable[[], object]) -> bool:
+        """Ask for the turn to send a message in fragments; :meth:`end_fragments` gives it back.
+
+        What others send meanwhile is held, within the limit of the send buffer.
+
+        :param ready: called once, from any thread, when the turn has come after all
+        :return: False when another message is under way in fragments
+        :raises WebSocketClosed: it is closed
+        """
+        if self._order is None:
+            return self._begin_fragments(ready)
+        with self._order:  # what is being compressed goes out first
+            return self._begin_fragments(ready)
+
+    def _begin_fragments(self, ready: Callable[[], object]) -> bool:
+        with self._lock:
+            if self._close_sent or self._lost:
+                raise self.closed_error()
+            if self._turn is None:
+                self._turn = Turn()
+                return True
+            self._turn.next.append(ready)
+            return False
+
+    def cancel_fragments(self, ready: Callable[[], object]) -> bool:
+        """Take :meth:`begin_fragments` back; False when the turn has come already."""
+        with self._lock:
+            if self._turn is None or ready not in self._turn.next:
+                return False
+            self._turn.next.remove(ready)
+            return True
+
+    def write_fragment(self, frame: bytes) -> bool:
+        """Send a frame of the message whose turn it is; as :meth:`write`.
+
+        :raises WebSocketClosed: it is closed
+        """
+        with self._lock:
+            if self._close_sent or self._lost:
+                raise self.closed_error()
+            self._write(frame)
+            return self._transport.buffered <= self.config.send_buffer_size
+
+    def send_fragment(self, frame: bytes, *, wait: bool) -> None:
+        """:meth:`write_fragment` in code that may block.
+
+        :param wait: wait for a slow peer; without, it is given up (1008)
+        :raises WebSocketClosed: it is closed
+        :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
+        """
+        if self.write_fragment(frame):
+            return
+        if wait:
+            self._wait_for_peer()
+        else:
+            self._too_slow("its buffer is full")
+            raise self.closed_error()
+
+    def end_fragments(self, complete: bool) -> None:
+        """Give the turn back, and send what was held meanwhile.
+
+        :param complete: whether the last frame has been sent; without it nothing can follow,
+            and the connection is closed (1011)
+        """
+        if not complete:
+            self.close(1011, "a message broke off")
+        if self._order is None:
+            ready = self._end_fragments()
+        else:
+            with self._order:
+                ready = self._end_fragments()
+        if ready is not None:
+            ready()
+        self._wake_senders()
+
+    def _end_fragments(self) -> Callable[[], object] | None:
+        turn = self._turn
+        assert turn is not None
+        while True:
+            with self._lock:
+                if self._close_sent or self._lost:
+                    turn.held.clear()
+                if not turn.held:
+                    turn.held_bytes = 0
+                    if turn.next:
+                        return turn.next.popleft()
+                    self._turn = None
+                    return None
+                frame = turn.held.popleft()
+                if type(frame) is not InOrder:
+                    self._write(frame)  # type: ignore[arg-type]
+                    continue
+            assert self.deflate is not None
+            compressed = self.deflate.frame(*frame)
+            with self._lock:
+                if not (self._close_sent or self._lost):
+                    self._write(compressed)
+
+    def _hold(self, turn: Turn, frame: Outgoing) -> bool:
+        """Put a message off until it may be sent; with the lock held."""
+        turn.held.append(frame)
+        turn.held_bytes += len(frame.payload if isinstance(frame, InOrder) else frame)
+        return self._buffered() <= self.config.send_buffer_size
+
+    def _buffered(self) -> int:
+        """Bytes that wait, for the peer or for the end of another message."""
+        held = 0 if self._turn is None else self._turn.held_bytes
+        return self._transport.buffered + held
+
+    # -- a slow peer ---------------------------------------------------------------
 
     def _wait_for_peer(self) -> None:
         waiter = self.runtime.waiter()
@@ -145,7 +282,7 @@ class Sender(ABC):
             *callback* will not be called
         """
         with self._lock:
-            before = self._transport.buffered
+            before = self._buffered()
             if before <= self.config.send_buffer_size or self._lost:
                 return None
             if self._senders is None:
@@ -167,7 +304,7 @@ class Sender(ABC):
         :param before: what :meth:`when_drained` returned
         :raises SendTimeout: it has not; the connection is being closed with 1008
         """
-        if self._transport.buffered >= before:
+        if self._buffered() >= before:
             self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
             raise SendTimeout(1008, "the peer reads too slowly")
 
@@ -181,7 +318,7 @@ class Sender(ABC):
         logger.warning(
             "closing a websocket with 1008: the peer reads too slowly (%s, %d bytes wait)",
             why,
-            self._transport.buffered,
+            self._buffered(),
         )
         self.close(1008, "the peer reads too slowly")
 

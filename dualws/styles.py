@@ -8,19 +8,16 @@ request's stack has unwound, and end with the websocket closed, whatever they ra
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from django.http import HttpRequest
 
+from dualws import failures
 from dualws.database import release_connections
-from dualws.errors import WebSocketClosed
 from dualws.events import EventDriver, EventHandler, WebSocketView
 from dualws.executors import HandlerExecutor, use_for_sync_to_async
 from dualws.faces import WebSocket
-
-logger = logging.getLogger("dualws.handler")
 
 
 class Style(Protocol):
@@ -156,14 +153,5 @@ def drive(ws: WebSocket, handler: EventHandler) -> None:
 
 
 def failed(ws: WebSocket, request: HttpRequest, error: Exception) -> None:
-    """The handler raised: log it and close with 1011; a closed websocket is no failure."""
-    if isinstance(error, WebSocketClosed):
-        logger.debug("%s: %s", ws.path, error)
-        return
-    logger.error(
-        "websocket handler failed: %s",
-        ws.path,
-        exc_info=error,
-        extra={"request": request, "status_code": 500},
-    )
-    ws.close(1011, "the handler failed")
+    """The handler raised: log it and close."""
+    failures.failed(ws.connection, error, ws.path, {"request": request, "status_code": 500})

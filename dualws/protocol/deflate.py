@@ -162,11 +162,7 @@ class Deflate:
         :param always: compress it even if it becomes no smaller. With context takeover
             it is compressed in any case.
         """
-        compressor = self._compressor
-        if compressor is None:
-            compressor = zlib.compressobj(self.level, zlib.DEFLATED, self._ours, _MEMORY_LEVEL)
-            if self.keeps_context:
-                self._compressor = compressor
+        compressor = self.compressor()
         if payload:
             start = compressor.compress(payload)
             rest = compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -178,6 +174,29 @@ class Deflate:
             start, rest, size = b"", b"\x00" + _TAIL, 1
         header = frames.header(opcode, size, rsv1=True)
         return b"".join((header, start, rest[: -len(_TAIL)]))
+
+    def compressor(self) -> zlib._Compress:
+        """What compresses the next message: one of its own, or the one that keeps its context."""
+        compressor = self._compressor
+        if compressor is None:
+            compressor = zlib.compressobj(self.level, zlib.DEFLATED, self._ours, _MEMORY_LEVEL)
+            if self.keeps_context:
+                self._compressor = compressor
+        return compressor
+
+    @staticmethod
+    def piece(compressor: zlib._Compress, payload: bytes, *, last: bool) -> bytes:
+        """The payload of one frame of a fragmented message (section 7.2.1).
+
+        :param compressor: what :meth:`compressor` gave for the message
+        :param payload: a chunk of the message, may be empty
+        :param last: whether the message ends with it
+        """
+        data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        if not last:
+            return data
+        # A flush of nothing new gives nothing, or a block without the tail's own bytes.
+        return data[: -len(_TAIL)] if data.endswith(_TAIL) else data + b"\x00"
 
     # -- receiving -----------------------------------------------------------------
 

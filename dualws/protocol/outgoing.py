@@ -48,8 +48,8 @@ def message_frame(
         payload = bytes(data)
     else:
         raise TypeError(
-            f"send() takes str or bytes, not {type(data).__name__}: convert it first, "
-            "for instance with json.dumps()"
+            f"send() takes str or bytes, or an iterator of them, not {type(data).__name__}: "
+            "convert it first, or use send_json()"
         )
     if deflate is None or not (len(payload) >= deflate.threshold if compress is None else compress):
         return frames.build(opcode, payload)

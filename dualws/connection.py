@@ -266,7 +266,11 @@ class Connection(Sender):
         message = self._inbox.popleft()
         if type(message) is not Pong:
             self._inbox_bytes -= len(message)
-        if self._paused and len(self._inbox) <= self.config.max_queued_messages // 2:
+        if (
+            self._paused
+            and len(self._inbox) <= self.config.max_queued_messages // 2
+            and self._inbox_bytes <= self.config.max_message_size // 2
+        ):
             self._paused = False
             if self._stream.pending:
                 self._receive(b"")  # nobody waits: this code has the message
@@ -328,6 +332,7 @@ class Connection(Sender):
                 self._answer_end()
             else:
                 self._end = True
+                self._stream.discarding = True
                 self.close_code = code
                 self.close_reason = reason
                 self._close_sent = True

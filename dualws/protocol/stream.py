@@ -58,6 +58,8 @@ Event: TypeAlias = str | bytes | Ping | Pong | Close | Failure
 
 _DECODER = codecs.getincrementaldecoder("utf-8")
 _UNBOUNDED = 1 << 62
+#: Bytes inflated before others get a turn: 64 KiB from the network may hold 64 MiB.
+_INFLATE_TURN = 256 * 1024
 _FIN = 0x80
 _RSV1 = 0x40
 _RESERVED = 0x70
@@ -99,6 +101,7 @@ class Stream:
         "_decoder",
         "_deflate",
         "_fin",
+        "_inflated",
         "_key",
         "_left",
         "_opcode",
@@ -107,6 +110,7 @@ class Stream:
         "_short",
         "_size",
         "always_mask",
+        "discarding",
         "expect_masking",
         "max_size",
         "pending",
@@ -128,6 +132,9 @@ class Stream:
         self._deflate = deflate
         #: largest second byte of a frame that is short, masked, and within the limit
         self._short = 0x80 + min(125, max_size) if expect_masking else 0
+        #: set it when nobody wants messages any more: compressed ones are inflated no more
+        self.discarding = False
+        self._inflated = 0  # bytes, since feed() was called
         self._buffer = b""  # received and not yet parsed
         self._over = False
         # the message under way
@@ -144,10 +151,11 @@ class Stream:
     # -- receiving -----------------------------------------------------------------
 
     def feed(self, data: bytes, limit: int = _UNBOUNDED) -> list[Event]:
-        """Parse what the peer sent.
+        """Parse what the peer sent, or as much of it as is one peer's turn.
 
         :param data: the bytes received; may begin and end anywhere in a frame
-        :param limit: stop after this many events and set :attr:`pending`
+        :param limit: stop after this many events, or 256 KiB of inflated messages, and
+            set :attr:`pending`
         :return: what is complete, in order. Nothing follows a Close or Failure, and
             whatever is fed afterwards is dropped.
         """
@@ -158,6 +166,7 @@ class Stream:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        self._inflated = 0
         try:
             rest = self._parse(data, limit, events)
         except _Failed as failed:
@@ -165,7 +174,8 @@ class Stream:
             self._end()
             return events
         if not self._over:
-            self.pending = len(events) >= limit and rest < len(data)
+            full = len(events) >= limit or self._inflated >= _INFLATE_TURN
+            self.pending = full and rest < len(data)
             if rest < len(data):
                 self._buffer = data[rest:]
         return events
@@ -177,6 +187,8 @@ class Stream:
         if self._left:
             position = min(self._left, end)
             self._take(data[:position], events)
+            if self._inflated >= _INFLATE_TURN:
+                return position
         short = self._short
         while end - position >= 2 and len(events) < limit and not self._left:
             first = data[position]
@@ -194,7 +206,7 @@ class Stream:
             if stop == position:
                 break
             position = stop
-            if self._over:
+            if self._over or self._inflated >= _INFLATE_TURN:
                 break
         return position
 
@@ -336,10 +348,13 @@ class Stream:
     def _inflate(self, data: bytes, final: bool) -> None:
         """Keep what compressed payload holds (RFC 7692 section 6.2)."""
         assert self._deflate is not None
+        if self.discarding:
+            return
         room = self.max_size - self._size
         try:
             for piece in self._deflate.inflate(data, room, final):
                 room -= len(piece)
+                self._inflated += len(piece)
                 # What was within the limit is judged before the limit is.
                 self._store(piece if room >= 0 else piece[:room], False)
                 if room < 0:

@@ -32,7 +32,7 @@ def test_every_window_of_the_rfc_may_be_chosen(bits: int) -> None:
 
 
 def test_the_bounds_are_named_and_hold_for_the_option() -> None:
-    with pytest.raises(ConfigurationError, match="--compression-window-bits is 16.* 8 to 15"):
+    with pytest.raises(ConfigurationError, match=r"--compression-window-bits is 16.* 8 to 15"):
         make_config({}, {"compression_window_bits": 16})
 
 

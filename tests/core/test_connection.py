@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from dualws.connection import ENDED, WAIT, Connection
 from dualws.contract import ServerConfig
 from dualws.errors import MessageTooBig, SendTimeout, WebSocketClosed
 from dualws.keepalive import close_all
+from dualws.protocol.deflate import Agreement, Deflate
 from dualws.protocol.stream import Stream
 
 
@@ -405,3 +407,79 @@ def test_the_goodbye_of_a_stopping_server_has_a_limit(case: Case) -> None:
     close_all(case.server)
     assert case.transport.written[0][2:4] == b"\x03\xe9"
     assert case.transport.ended == "aborted"
+
+
+def test_a_read_full_of_pings_does_not_stop_what_follows(case: Case) -> None:
+    assert case.take() is WAIT
+    case.receive(*[frame(0x89, b"x")] * 1000, frame(0x81, b"after"))
+    assert case.ready == 1
+    assert case.take() == "after"
+    assert case.transport.reading
+    assert case.transport.written == [b"\x8a\x01x"] * 1000
+
+
+def test_reading_stays_paused_while_the_inbox_holds_many_bytes() -> None:
+    case = Case(max_message_size=200)
+    case.receive(*[frame(0x82, b"x" * 100)] * 6)
+    assert not case.transport.reading
+    for _ in range(4):
+        case.take()
+    assert not case.transport.reading
+    case.take()
+    assert case.transport.reading
+
+
+def compressed(size: int, first: int, part: slice = slice(None)) -> bytes:
+    """A frame with (part of) *size* zeros, compressed."""
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(bytes(size)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    payload = data[:-4][part]
+    head = bytes([first, 0xFE]) + len(payload).to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
+
+
+def inflating(case: Case) -> Case:
+    agreement = Agreement(
+        server_no_context_takeover=True,
+        client_no_context_takeover=True,
+        server_max_window_bits=15,
+        client_max_window_bits=15,
+    )
+    case.connection._stream = Stream(1 << 20, deflate=Deflate(agreement))
+    return case
+
+
+def test_a_turn_of_inflating_inside_a_message_does_not_stop_it(case: Case) -> None:
+    inflating(case)
+    size = 1 << 20
+    assert case.take() is WAIT
+    case.receive(
+        compressed(size, 0x42, slice(800)), compressed(size, 0x80, slice(800, None)), frame(0x89)
+    )
+    assert case.ready == 1
+    assert case.take() == bytes(size)
+    assert case.transport.reading
+    assert case.transport.written == [b"\x8a\x00"]
+
+
+def test_one_read_full_of_bombs_is_inflated_as_the_handler_takes_them(case: Case) -> None:
+    inflating(case)
+    size = 1 << 20
+    case.receive(*[compressed(size, 0xC2)] * 10)
+    held = len(case.connection._inbox)
+    assert held == 1
+    assert not case.transport.reading
+    for _ in range(9):
+        assert case.take() == bytes(size)
+        assert len(case.connection._inbox) == 1
+    assert case.take() == bytes(size)
+    assert case.take() is WAIT
+    assert case.transport.reading
+
+
+def test_what_comes_after_our_close_is_not_inflated(case: Case) -> None:
+    inflating(case)
+    case.connection.close(1000)
+    case.receive(*[compressed(1 << 20, 0xC2)] * 10, frame(0x88, b"\x03\xe8"))
+    assert case.connection._stream._inflated == 0
+    assert case.transport.ended == "closed"

@@ -11,7 +11,7 @@ import pytest
 from dualws.protocol.deflate import Agreement, Deflate
 from dualws.protocol.frames import BINARY, TEXT
 from dualws.protocol.outgoing import Broadcast, InOrder, message_frame
-from dualws.protocol.stream import Failure, Ping, Stream
+from dualws.protocol.stream import Close, Failure, Ping, Stream
 from support.frames import build
 from support.inflate import inflate
 
@@ -232,6 +232,34 @@ def test_an_idle_connection_holds_no_memory_for_compression() -> None:
     finally:
         tracemalloc.stop()
     assert held / 100 < 2048
+
+
+def test_one_read_full_of_bombs_takes_many_turns() -> None:
+    size = 100 * 1024
+    read = build(BINARY, packed(bytes(size)), rsv=4) * 20 + build(9, b"end")
+    receiver = stream()
+    turns = [receiver.feed(read, 256)]
+    while receiver.pending:
+        turns.append(receiver.feed(b"", 256))
+    assert [len(turn) for turn in turns] == [3] * 6 + [3]
+    assert [event for turn in turns for event in turn] == [bytes(size)] * 20 + [Ping(b"end")]
+
+
+def test_the_turn_ends_also_where_the_first_piece_of_a_frame_came_before() -> None:
+    read = build(BINARY, packed(bytes(1 << 20)), rsv=4) * 2
+    receiver = stream()
+    assert receiver.feed(read[:5]) == []
+    assert receiver.feed(read[5:]) == [bytes(1 << 20)]
+    assert receiver.pending
+    assert receiver.feed(b"") == [bytes(1 << 20)]
+
+
+def test_what_nobody_wants_is_not_inflated() -> None:
+    receiver = stream()
+    receiver.discarding = True
+    bomb = build(TEXT, packed(bytes(10 << 20)), rsv=4)
+    assert receiver.feed(bomb + build(8)) == ["", Close(1005, "")]
+    assert receiver._inflated == 0
 
 
 # -- sending -----------------------------------------------------------------------

@@ -3,19 +3,21 @@
 Law: every request reaches the application. It may answer an upgrade request with an
 ordinary response, which is then an ordinary answer; or accept the websocket, at once
 (code that loops over ``environ["wsgi.websocket"]``) or by a 101 response (``@websocket``
-views), whose handler runs after the application's whole stack has unwound. After an accept
-no byte of HTTP is written, whatever the application does.
+views), whose handler runs after the application's whole stack has unwound; or let a library
+take the raw socket. After that no byte of HTTP is written, whatever the application does.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from dualws.contract import (
     ENVIRON_HANDSHAKE_ERROR,
+    ENVIRON_RAW_SOCKET,
     ENVIRON_UPGRADE,
     ENVIRON_WEBSOCKET,
     Environ,
@@ -25,7 +27,9 @@ from dualws.contract import (
 from dualws.database import release_connections
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.faces import WebSocket
+from dualws.failures import failed
 from dualws.protocol.handshake import examine, is_attempted
+from dualws.raw_socket import RawSocketOffer
 
 if TYPE_CHECKING:
     from dualws.contract import Server
@@ -94,12 +98,21 @@ class WebSocketMiddleware:
         except HandshakeError as error:
             environ[ENVIRON_HANDSHAKE_ERROR] = error
             return self.application(environ, start_response)
-        websocket = WebSocket(environ, handshake, self._server)
+        websocket = _face()(environ, handshake, self._server)
         environ[ENVIRON_WEBSOCKET] = websocket
-        return self._run(websocket, environ, start_response)
+        # A backend may have no raw sockets to offer.
+        take = getattr(environ[ENVIRON_UPGRADE], "take_socket", None)
+        offer = None if take is None else RawSocketOffer(websocket, take)
+        if offer is not None:
+            environ[ENVIRON_RAW_SOCKET] = offer
+        return self._run(websocket, offer, environ, start_response)
 
     def _run(
-        self, websocket: WebSocket, environ: Environ, start_response: StartResponse
+        self,
+        websocket: WebSocket,
+        offer: RawSocketOffer | None,
+        environ: Environ,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
         response = _Response()
         result: Iterable[bytes] = ()
@@ -111,7 +124,11 @@ class WebSocketMiddleware:
         except Exception as error:
             _close(result)
             if websocket.accepted:
-                _failed(websocket, error)
+                failed(websocket.connection, error, websocket.path)
+                release_connections()
+                return ()
+            if offer is not None and offer.taken:
+                _taker_failed(websocket, error)
                 release_connections()
                 return ()
             if websocket.refusal is not None:
@@ -124,6 +141,8 @@ class WebSocketMiddleware:
             raise
         if websocket.accepted:
             return self._accepted_inside(websocket, response, result)
+        if offer is not None and offer.taken:
+            return self._taken_inside(websocket, result)
         if websocket.refusal is not None:
             _close(result)
             return _refuse(websocket.refusal, start_response)
@@ -145,7 +164,7 @@ class WebSocketMiddleware:
             for _ in result:
                 pass
         except Exception as error:
-            _failed(websocket, error)
+            failed(websocket.connection, error, websocket.path)
         finally:
             _close(result)
             release_connections()
@@ -155,6 +174,28 @@ class WebSocketMiddleware:
         else:
             websocket.close()
         return ()
+
+    @staticmethod
+    def _taken_inside(websocket: WebSocket, result: Iterable[bytes]) -> Iterable[bytes]:
+        """The application took the socket and is done: what it answers goes nowhere."""
+        try:
+            for _ in result:
+                pass
+        except Exception as error:
+            _taker_failed(websocket, error)
+        finally:
+            _close(result)
+            release_connections()
+        return ()
+
+
+def _face() -> type[WebSocket]:
+    """What ``wsgi.websocket`` is: where gevent-websocket is used, as its code knows it."""
+    if "geventwebsocket.exceptions" not in sys.modules:
+        return WebSocket
+    from dualws.gevent_websocket import GeventWebSocket
+
+    return GeventWebSocket
 
 
 def _accept(
@@ -203,11 +244,15 @@ _PHRASES = {
 }
 
 
-def _failed(websocket: WebSocket, error: Exception) -> None:
-    if isinstance(error, WebSocketClosed):
-        return
-    logger.error("websocket handler failed: %s", websocket.path, exc_info=error)
-    websocket.close(1011, "the handler failed")
+def _taker_failed(websocket: WebSocket, error: Exception) -> None:
+    """The application raised after it took the socket, which ends with its call anyway."""
+    if isinstance(error, OSError | WebSocketClosed):
+        logger.debug("%s: the client has gone: %s", websocket.path, error)
+    elif isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("eventlet"):
+        # flask-sock believes that eventlet serves it, and asks that for an empty response.
+        logger.debug("%s: the response was asked of eventlet: %s", websocket.path, error)
+    else:
+        logger.error("websocket handler failed: %s", websocket.path, exc_info=error)
 
 
 def _close(result: Iterable[bytes]) -> None:

@@ -192,16 +192,17 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         with contextlib.suppress(OSError):
             response.fail()
 
-    def leave_http(self, head: bytes) -> tuple[GeventSocket, bytes]:
+    def leave_http(self, status: str) -> tuple[GeventSocket, bytes]:
         """Give the socket and the bytes behind the request away; see ``Upgrade.switch``.
 
+        :param status: status line of the answer, for the access log
         :raises RuntimeError: the response has begun, or the request is over
         """
         response, sock = self.response, self.sock
         if response is None or sock is None or response.begun:
             raise RuntimeError("the response has begun: it is too late to leave HTTP")
         response.switched = True
-        response.status = head[9 : head.index(b"\r\n")].decode("latin-1")
+        response.status = status
         self.sock = None
         self.server.owner.left_http(self)
         early = bytes(self.reader.buffer)

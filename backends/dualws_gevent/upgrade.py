@@ -16,6 +16,8 @@ from dualws.contract import ConnectionOwner, Runtime
 from dualws_gevent.transport import Transport
 
 if TYPE_CHECKING:
+    from gevent.socket import socket as GeventSocket
+
     from dualws_gevent.handler import UpgradableWSGIHandler
 
 
@@ -49,10 +51,7 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the response has begun, or the request is over
         """
-        handler, self._handler = self._handler, None
-        if handler is None:
-            raise RuntimeError("this request has left HTTP already, or is over")
-        sock, early = handler.leave_http(head)
+        sock, early = self._leave_http(head[9 : head.index(b"\r\n")].decode("latin-1"))
         family, kind, proto = sock.family, sock.type, sock.proto
         # A native socket: gevent's would look for EAGAIN, and wait, where the hub must not.
         native = cast(socket.socket, _socket.socket(family, kind, proto, fileno=sock.detach()))
@@ -68,6 +67,19 @@ class Upgrade:
         if sent < len(head):
             transport.write(head[sent:])
         return transport
+
+    def take_socket(self) -> tuple[socket.socket, bytes]:
+        """Leave HTTP without a byte sent: gevent's socket, and what came with the request.
+
+        :raises RuntimeError: the response has begun, or the request is over
+        """
+        return self._leave_http("101 Switching Protocols")
+
+    def _leave_http(self, status: str) -> tuple[GeventSocket, bytes]:
+        handler, self._handler = self._handler, None
+        if handler is None:
+            raise RuntimeError("this request has left HTTP already, or is over")
+        return handler.leave_http(status)
 
     def after(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle, ``close()`` included, is over."""

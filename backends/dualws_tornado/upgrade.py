@@ -86,7 +86,7 @@ class Upgrade:
             raise RuntimeError("this request has left HTTP already: that happens once")
         # From here on there is no HTTP, not even an error page.
         self._response.left = True
-        waiter = self.runtime.waiter()
+        waiter = Waiter()
         outcome: list[T | OSError] = []
 
         def run() -> None:

@@ -202,6 +202,8 @@ class MariaDB:
         import pymysql
 
         assert process.poll() is None, (self.folder / "log").read_text()
+        if not (self.folder / "socket").exists():
+            return False
         try:
             self.connect().close()
         except pymysql.err.OperationalError:

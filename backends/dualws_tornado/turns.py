@@ -6,10 +6,11 @@ costs more than a short handler's work. So while short turns follow each other q
 few threads run at a time; whoever waits for its turn is admitted by the thread that ends
 its own.
 
-A turn is no right to block others. Below :data:`_PLENTY` turns a second, because handlers
-wait for a database or compute for long, the number that may run doubles at every look until
-nobody is held back; and a turn that lasts longer than two looks no longer counts. A look is
-taken each :data:`_LOOK` seconds while threads run side by side, never when all is quiet.
+A turn is no right to block others. Below :data:`_PLENTY` turns a second (handlers compute for
+long), or while the processor has time to spare (they wait for a database), the number that
+may run doubles at every look until nobody is held back; and a turn that lasts longer than two
+looks no longer counts. A look is taken each :data:`_LOOK` seconds while threads run side by
+side, never when all is quiet.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from collections.abc import Callable
 
 #: Seconds between two looks.
 _LOOK = 0.005
-#: Turns a second from which on the interpreter is what they wait for.
+#: Turns a second, and share of a core in use, from which on turns wait for the interpreter.
 _PLENTY = 6000
+_BUSY = 0.75
 #: Most turns at a time that a limit is worth having for.
 _MOST = 1024
 
@@ -46,6 +48,7 @@ class Turns:
         self._looks = 0
         self._looking = False
         self._looked_at = 0.0
+        self._used = 0.0
 
     @property
     def allowed(self) -> int:
@@ -127,20 +130,22 @@ class Turns:
     def _begin_looking(self) -> None:
         self._looking = True
         self._looked_at = time.monotonic()
+        self._used = time.process_time()
         self._ended = 0
 
     def look(self) -> None:
         """Judge how fast turns follow each other, and admit more threads or fewer."""
         admitted = []
         with self._mutex:
-            now = time.monotonic()
+            now, used = time.monotonic(), time.process_time()
+            passed = now - self._looked_at
             running = self._running
-            if self._ended >= (now - self._looked_at) * _PLENTY:
+            if self._ended >= passed * _PLENTY and used - self._used >= passed * _BUSY:
                 self._allowed = max(1, min(self._allowed, len(running)) // 2)
             else:
                 self._allowed = min(2 * self._allowed, _MOST)
             self._ended = 0
-            self._looked_at = now
+            self._looked_at, self._used = now, used
             self._looks += 1
             for ident, began in tuple(running.items()):
                 if self._looks - began > 2:

@@ -40,13 +40,20 @@ class Contender:
         return not self.requirements
 
 
-def _dualws(backend: str, *shown: str) -> Contender:
+#: Path of a view -> what its style is called.
+_STYLES = {"/echo/": "a blocking view", "/async/": "an async view", "/events/": "an event view"}
+_LIBRARIES = {"gevent": ("gevent",), "tornado": ("tornado", "uvloop")}
+
+
+def _dualws(backend: str, path: str = "/echo/") -> Contender:
     serve = (PYTHON, "-m", "dualws.serving.cli", "serve", "dualws_site.wsgi")
+    style = "" if path == "/echo/" else "-" + path.strip("/")
     return Contender(
-        name=f"dualws-{backend}",
-        title=f"dualws on {backend}: a blocking view behind session and auth middleware",
+        name=f"dualws-{backend}{style}",
+        title=f"dualws on {backend}: {_STYLES[path]} behind session and auth middleware",
         command=(*serve, "--backend", backend, "--bind", f"{HOST}:{PORT}"),
-        shown=("dualws", "Django", *shown),
+        path=path,
+        shown=("dualws", "Django", *_LIBRARIES[backend]),
     )
 
 
@@ -70,8 +77,7 @@ _UVICORN = (
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        _dualws("gevent", "gevent"),
-        _dualws("tornado", "tornado", "uvloop"),
+        *(_dualws(backend, path) for path in _STYLES for backend in _LIBRARIES),
         _script(
             "gevent-websocket",
             "gevent-websocket on bare pywsgi",
@@ -106,6 +112,7 @@ CONTENDERS = {
 DEFAULT = (
     "dualws-gevent",
     "dualws-tornado",
+    "dualws-tornado-async",
     "gevent-websocket",
     "tornado",
     "channels-uvicorn",

@@ -251,12 +251,14 @@ class Load:
         self._latencies.clear()
         for connection in self._connections.values():
             connection.count = 0
-        server, core, own = cpu.of_process(spec.pid), cpu.of_core(spec.server_core), _own()
+        server, core = cpu.of_process(spec.pid), cpu.of_core(spec.server_core)
+        own, own_core = time.process_time(), cpu.of_core(spec.core)
         seconds = self._drive(spec.seconds)
         server = _since(server, cpu.of_process(spec.pid))
         core = _since(core, cpu.of_core(spec.server_core))
-        own = _own() - own
-        turn = self._turn(seconds, server, core, own)
+        own = time.process_time() - own
+        own_core = _since(own_core, cpu.of_core(spec.core))
+        turn = self._turn(seconds, server, _beyond(core, server), own, _beyond(own_core, own))
         # A close frame goes between frames, never into one.
         for fd, connection in self._connections.items():
             self._poll.unregister(fd)
@@ -284,7 +286,14 @@ class Load:
                     self._poll.modify(fd, _IN)
         return clock() - begin
 
-    def _turn(self, seconds: float, server: float | None, core: float | None, own: float) -> Turn:
+    def _turn(
+        self,
+        seconds: float,
+        server: float | None,
+        beside_server: float | None,
+        own: float,
+        beside_load: float | None,
+    ) -> Turn:
         now = time.perf_counter()
         counts = [connection.count for connection in self._connections.values()]
         messages = sum(counts)
@@ -296,7 +305,8 @@ class Load:
             seconds=seconds,
             server_cpu=server,
             load_cpu=own,
-            foreign_cpu=None if core is None or server is None else max(0.0, core - server),
+            beside_server=beside_server,
+            beside_load=beside_load,
             worst_share=min(counts) * len(counts) / messages if messages else 0.0,
             p50=latencies[len(latencies) // 2] if latencies else seconds,
             p99=latencies[len(latencies) * 99 // 100] if latencies else seconds,
@@ -304,8 +314,8 @@ class Load:
         )
 
 
-def _own() -> float:
-    return time.process_time()
+def _beyond(core: float | None, ours: float | None) -> float | None:
+    return None if core is None or ours is None else max(0.0, core - ours)
 
 
 def _since(before: float | None, after: float | None) -> float | None:

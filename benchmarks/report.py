@@ -82,12 +82,13 @@ def notes(run: Run) -> list[str]:
                 f"{name}: the load was the limit in {limited} of {len(turns)} rounds "
                 "(its core was busy, the server's was not): the server can do more."
             )
-        disturbed = sum(turn.disturbed for turn in turns)
-        if disturbed:
-            found.append(
-                f"{name}: other processes took over a tenth of the server's core in {disturbed} "
-                f"of {len(turns)} rounds: believe its processor time rather than its rate."
-            )
+    disturbed = sum(turn.disturbed for entry in run.entries for turn in entry.turns)
+    if disturbed:
+        found.append(
+            f"Other processes took over a tenth of a core in {disturbed} of "
+            f"{sum(len(entry.turns) for entry in run.entries)} turns: believe the processor time "
+            "rather than the rates."
+        )
     return found
 
 

@@ -21,7 +21,8 @@ class Turn:
     :param seconds: length of the turn
     :param server_cpu: processor time of the server; None where the system does not tell
     :param load_cpu: processor time of the load
-    :param foreign_cpu: what others used of the server's core
+    :param beside_server: what other processes used of the server's core
+    :param beside_load: what they used of the load's
     :param worst_share: the worst-served connection's messages, as a share of the mean
     :param p50: median time until a message was back
     :param p99: 99 of 100 were back by then
@@ -32,7 +33,8 @@ class Turn:
     seconds: float
     server_cpu: float | None
     load_cpu: float
-    foreign_cpu: float | None
+    beside_server: float | None
+    beside_load: float | None
     worst_share: float
     p50: float
     p99: float
@@ -59,8 +61,9 @@ class Turn:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other processes took more than a tenth of the server's core."""
-        return self.foreign_cpu is not None and self.foreign_cpu / self.seconds > 1 - BUSY
+        """Whether other processes took more than a tenth of one of the two cores."""
+        others = max(self.beside_server or 0.0, self.beside_load or 0.0)
+        return others / self.seconds > 1 - BUSY
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

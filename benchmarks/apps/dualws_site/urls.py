@@ -1,11 +1,12 @@
-"""The echo, as a blocking view."""
+"""The echo in the three styles of a view."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest
 from django.urls import path
 
-from dualws import websocket
+from dualws import WebSocketView, websocket
+from dualws.async_face import AsyncWebSocket
 from dualws.faces import WebSocket
 
 
@@ -15,4 +16,19 @@ def echo(request: HttpRequest, ws: WebSocket) -> None:
         ws.send(message)
 
 
-urlpatterns = [path("echo/", echo)]
+@websocket
+async def echo_async(request: HttpRequest, ws: AsyncWebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+class Echo(WebSocketView):
+    def received_message(self, message: str | bytes) -> None:
+        self.ws.send(message)
+
+
+urlpatterns = [
+    path("echo/", echo),
+    path("async/", echo_async),
+    path("events/", websocket(Echo)),
+]

@@ -18,6 +18,7 @@ urlpatterns = [
     path("stream/", views.stream),
     path("crash/", views.crash),
     path("slow/", views.slow),
+    path("lasts/", views.lasts),
     path("visit/", views.visit),
     path("ordered/", views.ordered),
     path("accepts/", views.accepts),

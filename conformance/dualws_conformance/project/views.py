@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -144,6 +145,13 @@ def slow(request: HttpRequest) -> HttpResponse:
     board.note(request.GET["key"], "begun")
     board.wait_for_release(request.GET["key"])
     return HttpResponse("released")
+
+
+def lasts(request: HttpRequest) -> HttpResponse:
+    """Note ``key``, then answer after ``seconds``."""
+    board.note(request.GET["key"], "begun")
+    time.sleep(float(request.GET["seconds"]))
+    return HttpResponse("lasted")
 
 
 @websocket

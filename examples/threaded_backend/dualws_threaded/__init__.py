@@ -1,0 +1,1 @@
+"""A backend for dualws from the standard library alone."""

@@ -19,8 +19,9 @@ NAME = "permessage-deflate"
 
 #: Ends what a flush gives; taken off each message, put back before inflating (section 7.2).
 _TAIL = b"\x00\x00\xff\xff"
-#: An empty final block: an inflater that reaches its end was at a block's boundary.
-_FINAL_BLOCK = b"\x03\x00"
+#: An empty final block without compression: it means that, and nothing else, to an inflater
+#: that stands between two blocks.
+_FINAL_BLOCK = b"\x01\x00\x00\xff\xff"
 #: Compressed bytes, and inflated ones, that are worked on at a time. The input is kept small
 #: because zlib hands back a copy of what it did not use.
 _INPUT = 8 * 1024
@@ -251,14 +252,12 @@ class Deflate:
         for piece in self._inflate(_TAIL, room):
             room -= len(piece)
             yield piece
-        # A final block is understood at the end of another, and nowhere else.
         inflater = self._inflater
         if inflater is not None:
             if self.agreement.client_no_context_takeover:
                 self._inflater = None
             else:
                 inflater = inflater.copy()
-            inflater.decompress(_FINAL_BLOCK, 1)
-            if not inflater.eof:
+            if inflater.decompress(_FINAL_BLOCK, 1) or not inflater.eof or inflater.unused_data:
                 raise InvalidData("the compressed data ends in the middle of a block")
         self._begun = False

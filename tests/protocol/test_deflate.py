@@ -142,6 +142,7 @@ def test_rsv1_belongs_to_the_first_frame_only() -> None:
         b"\xff" * 10,
         HELLO[:3],  # the middle of a block
         HELLO + b"\xff",
+        bytes.fromhex("f348333636ff7473"),  # the middle of the last block, by luck like its end
         b"\x00\x05\x00\x00\x00Hello",  # a stored block whose lengths disagree
         bytes.fromhex("f200110000"),  # looks back past the beginning
     ],

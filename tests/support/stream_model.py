@@ -108,7 +108,8 @@ class _Inflate:
 
 def _ends_a_block(inflater: zlib._Decompress) -> bool:
     try:
-        return inflater.decompress(b"\x01\x00\x00\xff\xff") == b"" and inflater.eof
+        output = inflater.decompress(b"\x01\x00\x00\xff\xff")
+        return inflater.eof and not output and not inflater.unused_data
     except zlib.error:
         return False
 

@@ -10,7 +10,10 @@ class DualwsConfig(AppConfig):
     verbose_name = "dualws"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from dualws import checks
+        """Register the system checks; tell requests and signals of websockets."""
+        from dualws import auth, checks, database, requests
 
         checks.register()
+        requests.install()
+        auth.connect_signals()
+        database.count_connections()

@@ -22,6 +22,7 @@ from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
 from dualws.sending import Sender
 
 if TYPE_CHECKING:
+    from dualws.auth import Identity
     from dualws.contract import Server
 
 #: Seconds that the peer's end waits for a handler that is busy elsewhere.
@@ -70,6 +71,7 @@ class Connection(Sender):
         "_silent_ticks",
         "_stream",
         "_waiter",
+        "identity",
         "on_lost",
         "topics",
         "wants_pongs",
@@ -95,6 +97,8 @@ class Connection(Sender):
         #: whether :meth:`take` also gives pongs, in line with the messages
         self.wants_pongs = False
         self.on_lost: Callable[[], object] | None = None
+        #: who was signed in at the handshake (:mod:`dualws.auth`)
+        self.identity: Identity | None = None
         #: topics of ``dualws.pubsub`` that it is subscribed to
         self.topics: set[str] | None = None
 

@@ -71,6 +71,9 @@ class ServerConfig:
         messages compress much better, and each connection holds them while it is idle
     :param allowed_origins: origins allowed beside the request's own: ``scheme://host[:port]``,
         ``scheme://*.domain``, or ``*``
+    :param auth_recheck: how often the users of open websockets are checked: who signed out,
+        or was deactivated, in another process is closed with 4401 that much later; 0
+        switches the check off
     :param threads: threads that serve HTTP requests (backends without greenlets)
     :param max_blocking_handlers: blocking websocket handlers at a time (backends that
         need a thread for each); when all are taken a handshake is refused with 503
@@ -93,6 +96,7 @@ class ServerConfig:
     compression_window_bits: int = 12
     compression_context_takeover: bool = False
     allowed_origins: tuple[str, ...] = ()
+    auth_recheck: float = 60.0
     threads: int = 16
     max_blocking_handlers: int = 1000
     spool_size: int = 1024 * 1024

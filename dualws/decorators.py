@@ -8,13 +8,16 @@ its headers are out, the function itself runs with the open websocket.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, overload
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from dualws import auth, sessions
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
 from dualws.errors import HandshakeError
+from dualws.events import WebSocketView
 from dualws.faces import WebSocket
 from dualws.middleware import (
     ENVIRON_BLOCKING,
@@ -23,7 +26,7 @@ from dualws.middleware import (
     ENVIRON_SUBPROTOCOL,
 )
 from dualws.protocol.handshake import not_attempted
-from dualws.styles import style_of
+from dualws.styles import Style, style_of
 
 Handler: TypeAlias = Callable[..., object]
 View: TypeAlias = Callable[..., HttpResponseBase]
@@ -74,22 +77,69 @@ def websocket(
 
 
 def _decorate(view: Handler, *, subprotocols: tuple[str, ...], compression: bool | None) -> View:
+    if inspect.isclass(view) and issubclass(view, WebSocketView):
+        return _decorate_class(view, subprotocols, compression)
     style = style_of(view)
 
     @functools.wraps(view)
     def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            ws = _websocket_of(request)
-        except HandshakeError as error:
-            return _refusal(error)
-        ws.request = request
-        request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
-        request.META[ENVIRON_HANDLER] = functools.partial(style.run, ws, request, args, kwargs)
-        request.META[ENVIRON_BLOCKING] = style.blocking
-        request.META[ENVIRON_COMPRESSION] = compression
-        return HttpResponse(status=101)
+        return shake_hands(request, style, args, kwargs, subprotocols, compression)
 
     return respond
+
+
+def _decorate_class(
+    view: type[WebSocketView], subprotocols: tuple[str, ...], compression: bool | None
+) -> View:
+    @functools.wraps(view, updated=())
+    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        handler = view()
+        handler.request = request
+        handler.args = args
+        handler.kwargs = kwargs
+        if subprotocols:
+            handler.subprotocols = subprotocols
+        if compression is not None:
+            handler.compression = compression
+        return handler.dispatch(request, *args, **kwargs)
+
+    # Django reads marks such as csrf_exempt from the view; decorators put them on dispatch.
+    respond.__dict__.update(view.dispatch.__dict__)
+    return respond
+
+
+def shake_hands(
+    request: HttpRequest,
+    style: Style,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    subprotocols: Sequence[str],
+    compression: bool | None,
+) -> HttpResponseBase:
+    """Answer a handshake: 101, after which *style* runs the handler, or what is wrong with it."""
+    try:
+        ws = _websocket_of(request)
+    except HandshakeError as error:
+        return _refusal(error)
+    ws.request = request
+    ws.identity = auth.identify(request)
+    request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
+    request.META[ENVIRON_HANDLER] = functools.partial(_begin, style, ws, request, args, kwargs)
+    request.META[ENVIRON_BLOCKING] = style.blocking
+    request.META[ENVIRON_COMPRESSION] = compression
+    return HttpResponse(status=101)
+
+
+def _begin(
+    style: Style,
+    ws: WebSocket,
+    request: HttpRequest,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    """Django is through with the request: from here on it is the handler's."""
+    sessions.detach(request)
+    style.run(ws, request, args, kwargs)
 
 
 def _websocket_of(request: HttpRequest) -> WebSocket:

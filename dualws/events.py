@@ -17,6 +17,7 @@ from dualws.protocol.stream import Pong
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
     from dualws.faces import WebSocket
 
@@ -120,11 +121,32 @@ class WebSocketView:
 
     #: subprotocols the view speaks; the client's first choice among them is agreed upon
     subprotocols: tuple[str, ...] = ()
+    #: whether to agree on compression (:func:`dualws.websocket`)
+    compression: bool | None = None
 
     ws: WebSocket
     request: HttpRequest
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+
+    @classmethod
+    def as_view(cls) -> Callable[..., HttpResponseBase]:
+        """The view for the URLconf: the same as ``websocket(cls)``."""
+        from dualws.decorators import websocket
+
+        return websocket(cls)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer the handshake; the one call inside Django's middleware, before the others.
+
+        Any response but that of ``super().dispatch()`` refuses it, so decorators
+        (``@method_decorator(login_required, name="dispatch")``) work as on Django's views.
+        """
+        from dualws.decorators import shake_hands
+        from dualws.styles import EventStyle
+
+        style = EventStyle(self)
+        return shake_hands(request, style, args, kwargs, self.subprotocols, self.compression)
 
     def opened(self) -> None:
         """The websocket is open."""

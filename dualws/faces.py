@@ -27,6 +27,9 @@ from dualws.protocol.stream import Stream
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from dualws.auth import Identity
+    from dualws.sessions import HandlerSession
+
 
 class Face:
     """What the blocking and the asynchronous websocket have in common.
@@ -83,6 +86,15 @@ class Face:
     def user(self) -> Any:
         """``request.user``, as ``AuthenticationMiddleware`` set it."""
         return self.request.user
+
+    @property
+    def session(self) -> HandlerSession:
+        """The session (``request.session``): as it was at the handshake, until its ``refresh()``.
+
+        Nothing is saved by itself; ``save()`` writes what was changed since, key by key.
+        """
+        session: HandlerSession = self.request.session  # type: ignore[assignment]
+        return session
 
     @property
     def connection(self) -> Connection:
@@ -183,6 +195,8 @@ class WebSocket(Face):
         #: why :meth:`accept` was refused: the middleware answers the request with it
         self.refusal: HandshakeError | None = None
         self._upgrade: Upgrade = environ[ENVIRON_UPGRADE]
+        #: who is signed in, for the end of that: set before the handshake is answered
+        self.identity: Identity | None = None
         #: gives database connections back while :meth:`receive` waits
         self._parking: database.Parking | None = None
         # Not a native mutex: switch() may wait for the loop while it is held.
@@ -232,7 +246,16 @@ class WebSocket(Face):
             if self._connection is not None:
                 return
             self.admit()
+            request: HttpRequest | None = getattr(self, "request", None)
+            if request is None:
+                self.switch(subprotocol, headers, compression)
+                return
+            # Only Django's requests are known here, so Django is there.
+            from dualws import auth, sessions
+
+            self.identity = auth.identify(request)
             self.switch(subprotocol, headers, compression)
+            sessions.detach(request)
 
     def admit(self) -> None:
         """Check what a handshake needs that is accepted inside the application.
@@ -294,6 +317,10 @@ class WebSocket(Face):
         self._connection = connection
         database.count_connections()
         connection.open(transport)
+        if self.identity is not None:
+            from dualws import auth
+
+            auth.watch(connection, self.identity)
 
     def _agree(self, compression: bool) -> Deflate | None:
         """Accept one of the client's offers of permessage-deflate (RFC 7692 section 5.1)."""

@@ -33,13 +33,11 @@ class Style(Protocol):
 
 
 def style_of(view: Any) -> Style:
-    """The style of a view.
+    """The style of a view that is no :class:`WebSocketView`.
 
     :raises TypeError: it has none
     """
     if inspect.isclass(view):
-        if issubclass(view, WebSocketView):
-            return EventStyle(view)
         if any(base.__module__ == "ws4py.websocket" for base in view.__mro__):
             return Ws4pyStyle(view)
         raise TypeError(
@@ -111,23 +109,22 @@ class AsyncStyle:
 
 
 class EventStyle:
-    """A :class:`~dualws.events.WebSocketView`: called for events."""
+    """A :class:`~dualws.events.WebSocketView`: called for events.
+
+    :param handler: the instance that serves this websocket
+    """
 
     blocking = False
 
-    def __init__(self, view: type[WebSocketView]) -> None:
-        self._view = view
+    def __init__(self, handler: WebSocketView) -> None:
+        self._handler = handler
 
     def run(
         self, ws: WebSocket, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        handler = self._view()
         ws.waits = False
-        handler.ws = ws
-        handler.request = request
-        handler.args = args
-        handler.kwargs = kwargs
-        drive(ws, handler)
+        self._handler.ws = ws
+        drive(ws, self._handler)
 
 
 class Ws4pyStyle:

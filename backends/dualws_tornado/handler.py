@@ -146,7 +146,9 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         self._channel = self._start = self._headers = None
         body: BinaryIO = cast(BinaryIO, self._body) if self._body is not None else io.BytesIO()
         body.seek(0)
-        response = Response(channel, start.method, start.version, _keeps_alive(start, headers))
+        keep = _keeps_alive(start, headers)
+        server = self.server
+        response = Response(channel, start.method, start.version, keep, lambda: server.stopping)
         try:
             environ = make_environ(
                 method=start.method,

@@ -48,13 +48,23 @@ class Response:
     :param method: request method
     :param version: ``HTTP/1.0`` or ``HTTP/1.1``
     :param keep: whether the client allows another request on this connection
+    :param must_close: asked, right before the head is sent, whether the connection must
+        end after it all the same
     """
 
-    def __init__(self, channel: Channel, method: str, version: str, keep: bool) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        method: str,
+        version: str,
+        keep: bool,
+        must_close: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._channel = channel
         self._method = method
         self._version = version
         self._keep = keep
+        self._must_close = must_close
         self._headers: list[tuple[str, str]] = []
         self._chunked = False
         self._bodiless = False
@@ -238,6 +248,8 @@ class Response:
                 lines.append("Transfer-Encoding: chunked")
         if code < 200:
             # Not a final response (RFC 9110 section 15.2): nothing may follow it in order.
+            self._keep = False
+        if self._must_close():
             self._keep = False
         if not self._keep:
             lines.append("Connection: close")

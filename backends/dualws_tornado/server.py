@@ -117,6 +117,11 @@ class WebSocketServer(Server):
         finally:
             io_loop.close()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called: no further request is read."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
         self._stopped.set()

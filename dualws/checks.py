@@ -8,17 +8,23 @@ E002 a setting of the wrong type
 E003 a setting out of its range, or an origin that is none
 E004 DUALWS_BACKEND names a backend that is not installed
 W001 with ``--deploy``: DUALWS_ALLOWED_ORIGINS admits every site
+W002 gevent, and a database driver that stops all greenlets while a query runs
+W003 gevent, and CONN_MAX_AGE keeps a database connection for each greenlet
+W004 with ``--deploy``: DEBUG is on; a websocket's handler would collect queries for hours
+W005 a setting that has no effect beside another one
 ==== =====================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 
-from dualws import conf, registry
+from dualws import bootstrap, conf, registry
 
 _IDS = {"unknown": "dualws.E001", "type": "dualws.E002", "value": "dualws.E003"}
 
@@ -27,7 +33,11 @@ def register() -> None:
     """Make Django run the checks of this module."""
     checks.register(check_settings, "dualws")
     checks.register(check_backend, "dualws")
+    checks.register(check_effects, "dualws")
+    checks.register(check_drivers, "dualws", checks.Tags.compatibility)
+    checks.register(check_connection_age, "dualws", checks.Tags.compatibility)
     checks.register(check_origins, "dualws", checks.Tags.security, deploy=True)
+    checks.register(check_debug, "dualws", checks.Tags.security, deploy=True)
 
 
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -59,3 +69,105 @@ def check_origins(**kwargs: Any) -> list[checks.CheckMessage]:
             id="dualws.W001",
         )
     ]
+
+
+def check_debug(**kwargs: Any) -> list[checks.CheckMessage]:
+    """With DEBUG Django keeps every query until the next request, which a handler has not."""
+    if not settings.DEBUG:
+        return []
+    return [
+        checks.Warning(
+            "DEBUG is on: errors show the source to visitors, and each websocket's handler "
+            "keeps the queries it has made.",
+            hint="Set DEBUG = False in production.",
+            id="dualws.W004",
+        )
+    ]
+
+
+def check_drivers(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Under gevent a driver must wait cooperatively. Drivers are looked for, not imported."""
+    if _backend() != "gevent":
+        return []
+    return [
+        checks.Warning(
+            f"DATABASES[{alias!r}]: {driver} stops all greenlets while a query runs.",
+            hint=cure,
+            id="dualws.W002",
+        )
+        for alias, database in settings.DATABASES.items()
+        for driver, cure in _blocking_driver(database.get("ENGINE", ""))
+    ]
+
+
+def check_connection_age(**kwargs: Any) -> list[checks.CheckMessage]:
+    """A greenlet ends with its request or websocket, and its connection is of no use to others."""
+    if _backend() != "gevent":
+        return []
+    return [
+        checks.Warning(
+            f"DATABASES[{alias!r}]: CONN_MAX_AGE keeps a connection for every greenlet.",
+            hint="Set CONN_MAX_AGE = 0; to reuse connections, use Django's pool "
+            '(OPTIONS = {"pool": True}, psycopg 3) or a pooler such as PgBouncer.',
+            id="dualws.W003",
+        )
+        for alias, database in settings.DATABASES.items()
+        if database.get("CONN_MAX_AGE", 0) != 0
+    ]
+
+
+def check_effects(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Settings that contradict each other."""
+    given = conf.given_settings(settings)
+    return [
+        checks.Warning(f"{name} has no effect: {why}.", hint=cure, id="dualws.W005")
+        for name, why, cure in _without_effect(given)
+    ]
+
+
+def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name of a setting, why it has no effect, and the cure."""
+    if given.get("DUALWS_COMPRESSION") is False:
+        for name in sorted(given):
+            if name.startswith("DUALWS_COMPRESSION_"):
+                yield name, "DUALWS_COMPRESSION is False", f"Remove {name}."
+    if given.get("DUALWS_PING_INTERVAL") == 0 and "DUALWS_PING_TIMEOUT" in given:
+        yield (
+            "DUALWS_PING_TIMEOUT",
+            "DUALWS_PING_INTERVAL is 0, so no pings are sent",
+            "Remove it, or set an interval.",
+        )
+    origins = given.get("DUALWS_ALLOWED_ORIGINS")
+    if isinstance(origins, list | tuple) and "*" in origins and len(origins) > 1:
+        others = ", ".join(str(origin) for origin in origins if origin != "*")
+        yield (
+            "DUALWS_ALLOWED_ORIGINS",
+            f"'*' admits every site, also without {others}",
+            "Remove '*', or all the others.",
+        )
+    if _backend() == "gevent":
+        for name in ("DUALWS_THREADS", "DUALWS_MAX_BLOCKING_HANDLERS"):
+            if name in given:
+                yield name, "on gevent handlers run in greenlets", f"Remove {name}."
+
+
+def _blocking_driver(engine: str) -> Iterator[tuple[str, str]]:
+    """The driver that Django would use for *engine* if it blocks, and the cure."""
+    if engine.endswith((".postgresql", ".postgis")):
+        if find_spec("psycopg") is None and find_spec("psycogreen") is None:
+            yield "psycopg2", "Move to psycopg 3 (pip install psycopg), or install psycogreen."
+    elif "mysql" in engine:
+        if find_spec("pymysql") is None:
+            yield (
+                "mysqlclient",
+                'Install PyMySQL, which takes its place: pip install "PyMySQL>=1.1.3"',
+            )
+    elif engine.endswith(".oracle"):
+        yield "oracledb", 'Use the other backend: DUALWS_BACKEND = "tornado".'
+
+
+def _backend() -> str:
+    """Name of the backend that the project would run on here, as far as it is known."""
+    named = getattr(settings, "DUALWS_BACKEND", None) or bootstrap.DEFAULT
+    choice = bootstrap.choose_without_settings(None)
+    return choice.name if choice else str(named)

@@ -1,0 +1,125 @@
+"""The system checks: every wrong or contradictory setting is said, with an id and a hint."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core import checks as django_checks
+
+from dualws import checks
+
+POSTGRESQL = "django.db.backends.postgresql"
+MYSQL = "django.db.backends.mysql"
+
+
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DUALWS_BACKEND", raising=False)
+    monkeypatch.setattr("dualws.registry.names", lambda: ["gevent", "tornado"])
+
+
+def found(**given: Any) -> list[tuple[str, str]]:
+    """Ids and messages of what all the checks find; each has a hint."""
+    project = SimpleNamespace(**{"DEBUG": False, "DATABASES": {}, **given})
+    messages: list[django_checks.CheckMessage] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "settings", project)
+        for check in (
+            checks.check_settings,
+            checks.check_backend,
+            checks.check_effects,
+            checks.check_drivers,
+            checks.check_connection_age,
+            checks.check_origins,
+            checks.check_debug,
+        ):
+            messages += check()
+    assert all(message.hint for message in messages)
+    return [(str(message.id), message.msg) for message in messages]
+
+
+def ids(**given: Any) -> list[str]:
+    return [name for name, _ in found(**given)]
+
+
+def test_a_project_without_settings_of_ours_is_fine() -> None:
+    assert ids() == []
+    assert ids(DUALWS_BACKEND="tornado", DUALWS_PING_INTERVAL=5) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"DUALWS_PING_INTERVALL": 5}, ["dualws.E001"]),
+        ({"DUALWS_PING_INTERVAL": "5"}, ["dualws.E002"]),
+        ({"DUALWS_BACKEND": 5}, ["dualws.E002"]),
+        ({"DUALWS_PING_INTERVAL": -1}, ["dualws.E003"]),
+        ({"DUALWS_MAX_MESSAGE_SIZE": 0}, ["dualws.E003"]),
+        ({"DUALWS_ALLOWED_ORIGINS": ["example.com"]}, ["dualws.E003"]),
+        ({"DUALWS_BACKEND": "twisted"}, ["dualws.E004"]),
+        ({"DUALWS_ALLOWED_ORIGINS": ["*"]}, ["dualws.W001"]),
+        ({"DEBUG": True}, ["dualws.W004"]),
+        ({"DUALWS_COMPRESSION": False, "DUALWS_COMPRESSION_THRESHOLD": 1}, ["dualws.W005"]),
+        ({"DUALWS_PING_INTERVAL": 0, "DUALWS_PING_TIMEOUT": 5}, ["dualws.W005"]),
+        ({"DUALWS_THREADS": 4}, ["dualws.W005"]),
+        ({"DUALWS_THREADS": 4, "DUALWS_BACKEND": "tornado"}, []),
+        ({"DUALWS_ALLOWED_ORIGINS": ["*", "https://a.example"]}, ["dualws.W005", "dualws.W001"]),
+    ],
+)
+def test_what_is_wrong_has_an_id(given: dict[str, Any], expected: list[str]) -> None:
+    assert ids(**given) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "installed", "names"),
+    [
+        (POSTGRESQL, {"psycopg"}, None),
+        (POSTGRESQL, {"psycopg2", "psycogreen"}, None),
+        (POSTGRESQL, {"psycopg2"}, "psycopg2"),
+        (MYSQL, {"pymysql"}, None),
+        (MYSQL, {"MySQLdb"}, "mysqlclient"),
+        ("django.db.backends.oracle", {"oracledb"}, "oracledb"),
+        ("django.db.backends.sqlite3", set(), None),
+    ],
+)
+def test_drivers_that_block(
+    monkeypatch: pytest.MonkeyPatch, engine: str, installed: set[str], names: str | None
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("dualws.checks.find_spec", lambda n: find("os") if n in installed else None)
+    databases = {"default": {"ENGINE": engine}}
+    expected = [] if names is None else ["dualws.W002"]
+    assert ids(DATABASES=databases) == expected
+    assert ids(DATABASES=databases, DUALWS_BACKEND="tornado") == []
+    if names is not None:
+        assert names in found(DATABASES=databases)[0][1]
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, []), (60, ["W003"]), (None, ["W003"])])
+def test_connections_that_outlive_their_greenlet(age: int | None, expected: list[str]) -> None:
+    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "CONN_MAX_AGE": age}}
+    assert ids(DATABASES=databases) == [f"dualws.{name}" for name in expected]
+    assert ids(DATABASES=databases, DUALWS_BACKEND="tornado") == []
+
+
+def test_the_environment_variable_counts_before_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DUALWS_BACKEND", "tornado")
+    assert ids(DUALWS_THREADS=4, DUALWS_BACKEND="gevent") == []
+
+
+def test_all_of_them_are_registered_and_documented() -> None:
+    checks.register()
+    registered = {
+        check.__name__
+        for check in django_checks.registry.registry.get_checks(include_deployment_checks=True)
+        if check.__module__ == "dualws.checks"
+    }
+    assert registered == {name for name in vars(checks) if name.startswith("check_")}
+    assert checks.__doc__ is not None
+    for name in ("E001", "E002", "E003", "E004", "W001", "W002", "W003", "W004", "W005"):
+        assert name in checks.__doc__

@@ -145,10 +145,6 @@ def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"'*' admits every site, also without {others}",
             "Remove '*', or all the others.",
         )
-    if _backend() == "gevent":
-        for name in ("DUALWS_THREADS", "DUALWS_MAX_BLOCKING_HANDLERS"):
-            if name in given:
-                yield name, "on gevent handlers run in greenlets", f"Remove {name}."
 
 
 def _blocking_driver(engine: str) -> Iterator[tuple[str, str]]:

@@ -64,8 +64,8 @@ def test_a_project_without_settings_of_ours_is_fine() -> None:
         ({"DEBUG": True}, ["dualws.W004"]),
         ({"DUALWS_COMPRESSION": False, "DUALWS_COMPRESSION_THRESHOLD": 1}, ["dualws.W005"]),
         ({"DUALWS_PING_INTERVAL": 0, "DUALWS_PING_TIMEOUT": 5}, ["dualws.W005"]),
-        ({"DUALWS_THREADS": 4}, ["dualws.W005"]),
-        ({"DUALWS_THREADS": 4, "DUALWS_BACKEND": "tornado"}, []),
+        # a project may keep the settings of both backends
+        ({"DUALWS_THREADS": 4, "DUALWS_BACKEND": "gevent"}, []),
         ({"DUALWS_ALLOWED_ORIGINS": ["*", "https://a.example"]}, ["dualws.W005", "dualws.W001"]),
     ],
 )
@@ -109,7 +109,8 @@ def test_the_environment_variable_counts_before_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DUALWS_BACKEND", "tornado")
-    assert ids(DUALWS_THREADS=4, DUALWS_BACKEND="gevent") == []
+    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "CONN_MAX_AGE": 60}}
+    assert ids(DATABASES=databases, DUALWS_BACKEND="gevent") == []
 
 
 def test_all_of_them_are_registered_and_documented() -> None:

@@ -246,6 +246,11 @@ class Connection(Sender):
                 self._wait(ready)
             return WAIT
 
+    @property
+    def awaited(self) -> bool:
+        """Whether code waits for the next message: its handler has nothing to do."""
+        return self._ready is not None
+
     def when_ready(self, ready: Callable[[], object]) -> bool:
         """Call *ready* once, from any thread, when there is something to take.
 

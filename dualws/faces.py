@@ -7,7 +7,6 @@ Law: it decides nothing. It translates between what handlers say and the
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
 from dualws.protocol.stream import Stream
+from dualws.refusals import for_frameworks
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -268,7 +268,7 @@ class WebSocket(Face):
             self.reserve()
         except HandshakeError as error:
             self.refusal = error
-            raise _for_django(error) from None
+            raise for_frameworks(error) from None
 
     def after_request(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle is over, in its thread or greenlet."""
@@ -458,13 +458,3 @@ class WebSocket(Face):
             complete = True
         finally:
             connection.end_fragments(complete or not begun)
-
-
-def _for_django(error: HandshakeError) -> HandshakeError:
-    """The same error as one that Django takes for a refusal, and not for a bug to report."""
-    exceptions = sys.modules.get("django.core.exceptions")
-    if exceptions is None:
-        return error
-    kind = type("HandshakeRefused", (HandshakeError, exceptions.PermissionDenied), {})
-    refused: HandshakeError = kind(error.reason, error.status, error.headers)
-    return refused

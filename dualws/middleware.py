@@ -28,8 +28,8 @@ from dualws.database import release_connections
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.faces import WebSocket
 from dualws.failures import failed
-from dualws.protocol.handshake import examine, is_attempted
-from dualws.raw_socket import RawSocketOffer
+from dualws.protocol.handshake import Handshake, examine, is_attempted
+from dualws.raw_socket import NoOffer, RawSocketOffer
 
 if TYPE_CHECKING:
     from dualws.contract import Server
@@ -96,8 +96,22 @@ class WebSocketMiddleware:
             if ENVIRON_UPGRADE not in environ:
                 raise HandshakeError("a request with a body cannot become a websocket")
         except HandshakeError as error:
-            environ[ENVIRON_HANDSHAKE_ERROR] = error
+            bad = error
+        else:
+            return self._offer(handshake, environ, start_response)
+        environ[ENVIRON_HANDSHAKE_ERROR] = bad
+        offer = environ[ENVIRON_RAW_SOCKET] = NoOffer(bad)
+        try:
             return self.application(environ, start_response)
+        except Exception:
+            if offer.refusal is None:
+                raise
+        return _refuse(bad, start_response)
+
+    def _offer(
+        self, handshake: Handshake, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Run the application, which may accept in any of the ways."""
         websocket = _face()(environ, handshake, self._server)
         environ[ENVIRON_WEBSOCKET] = websocket
         # A backend may have no raw sockets to offer.

@@ -20,14 +20,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from dualws.errors import WebSocketClosed
+from dualws.errors import HandshakeError, WebSocketClosed
+from dualws.refusals import for_frameworks
 
 if TYPE_CHECKING:
     from dualws.contract import Server
     from dualws.faces import WebSocket
 
+#: Seconds that the application's own threads have, after its WSGI call, to say goodbye and to
+#: close: simple_websocket answers a close frame after it has told the application of it.
+_GRACE = 1.0
 #: Most that is read at a time of what nobody wants any more.
 _PIECE = 64 * 1024
 
@@ -76,6 +80,26 @@ class RawSocketOffer:
         return self._socket
 
 
+class NoOffer:
+    """``environ["eventlet.input"]`` of a bad handshake: says what is wrong with it.
+
+    :param error: that
+    """
+
+    def __init__(self, error: HandshakeError) -> None:
+        #: what :meth:`get_socket` raised, for whoever answers the request
+        self.refusal: HandshakeError | None = None
+        self._error = error
+
+    def get_socket(self) -> NoReturn:
+        """There is no socket.
+
+        :raises HandshakeError: always; its status is a fitting answer
+        """
+        self.refusal = self._error
+        raise for_frameworks(self._error)
+
+
 class RawSocket:
     """A connected stream socket as blocking code knows it.
 
@@ -100,6 +124,7 @@ class RawSocket:
         self._guard = threading.Lock()
         self._users = 0
         self._closed = False
+        self._done = threading.Event()
         self._released = False
         sock.settimeout(self._patience)
         server.raw_sockets.add(self)
@@ -256,6 +281,7 @@ class RawSocket:
                 return
             self._closed = True
         self._shut(self._sock, socket.SHUT_WR)
+        self._done.set()
 
     # -- for the server ------------------------------------------------------------
 
@@ -271,9 +297,10 @@ class RawSocket:
         What it still sends is dropped. To close a socket with bytes unread would send RST,
         which takes what was sent last away from the peer.
         """
-        self.close()
         sock = self._sock
         try:
+            self._done.wait(_GRACE)
+            self.close()
             # A descriptor of its own: code of the application may still wait in recv().
             with contextlib.suppress(OSError), sock.dup() as rest:
                 self._drop(rest)

@@ -94,7 +94,8 @@ def test_nothing_of_http_comes_after(site_for_tests: LiveServer) -> None:
         client.assert_closed()
     with open_socket(site_for_tests, "/fails") as client:
         assert read_frame(client) == frames.Frame(TEXT, b"soon")
-        client.assert_closed()
+        # Until it is closed simple-websocket may send its pings.
+        assert client.read_to_end().replace(bytes((0x80 | PING, 0)), b"") == b""
     site_for_tests.expect_traceback("RuntimeError: expected by the test")
 
 
@@ -118,7 +119,8 @@ def test_a_large_message_reaches_a_slow_reader_whole(site_for_tests: LiveServer)
     """simple-websocket calls ``send`` once and believes that all of it went."""
     size = 30_000_000
     with open_socket(site_for_tests, f"/large/{size}", receive_buffer=8192) as client:
-        # The server is in the midst of its send when a ping makes it send from another thread.
+        # In the midst of its send the server is made to send from another thread.
+        assert client.fill()
         client.send(build(PING, b"in between"))
         frame = read_frame(client)
         assert (frame.opcode, len(frame.payload)) == (BINARY, size)
@@ -144,25 +146,22 @@ def test_a_client_that_vanishes_ends_its_view(site_for_tests: LiveServer) -> Non
 
 
 def test_pages_of_other_origins_are_refused(serve_app: Serve) -> None:
-    server = serve_app("compat.flask_sites:app", "--allowed-origin", "https://friend.example")
+    server = serve_app("compat.flask_sites:app", "--allowed-origins", "https://friend.example")
     for origin, status in (("https://evil.example", 403), ("https://friend.example", 101)):
         with server.connect() as client:
             head = frames.handshake(client, "/echo", server.netloc, ("Origin", origin))
             assert head.status == status
-    server.accept_traceback("HandshakeRefused|HandshakeError")
 
 
-def test_a_bad_handshake_is_no_offer(site: LiveServer) -> None:
+def test_a_bad_handshake_is_answered(site: LiveServer) -> None:
+    """In the view: Flask takes what the offer raises for an answer, and logs no traceback."""
+    upgrade = (("Host", site.netloc), ("Connection", "Upgrade"), ("Upgrade", "websocket"))
     with site.connect() as client:
-        client.send_request(
-            "GET",
-            "/echo/a",
-            ("Host", site.netloc),
-            ("Connection", "Upgrade"),
-            ("Upgrade", "websocket"),
-        )
-        assert client.read_response().status == 500
-    site.expect_traceback("RuntimeError: Cannot obtain socket")
+        client.send_request("GET", "/echo/a", *upgrade)
+        assert client.read_response().status == 400
+        client.send_request("GET", "/echo/a", *upgrade, ("Sec-WebSocket-Version", "99"))
+        answer = client.read_response()
+        assert (answer.status, answer.get("Sec-WebSocket-Version")) == (426, "13, 8, 7")
 
 
 def test_stopping_ends_open_sockets(site: LiveServer) -> None:

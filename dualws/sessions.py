@@ -114,9 +114,9 @@ class HandlerSession(SessionBase):
 
 @functools.cache
 def _class_for(store: type[SessionBase]) -> type[HandlerSession]:
-    made: type[HandlerSession] = type(
-        "HandlerSession", (HandlerSession, store), {"__module__": __name__}
-    )
+    # The name of the class is part of the salt that sessions are signed with.
+    names = {"__module__": __name__, "__qualname__": store.__qualname__}
+    made: type[HandlerSession] = type(store.__name__, (HandlerSession, store), names)
     return made
 
 

@@ -46,3 +46,6 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {"django": {"handlers": [], "propagate": True}},
 }
+
+#: Tests of settings give them in JSON.
+globals().update(json.loads(os.environ.get("DUALWS_TEST_SETTINGS", "{}")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import compression, queries, sockets, views
+from support.project import compression, members, queries, sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -32,4 +32,5 @@ urlpatterns = [
     path("ws/compression/", include(compression)),
     path("ws/", include(sockets)),
     path("db/", include(queries)),
+    path("members/", include(members)),
 ]

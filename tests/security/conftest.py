@@ -1,0 +1,28 @@
+"""Fixtures of the tests about people and their sessions."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from support.server import LiveServer
+
+
+@pytest.fixture
+def key() -> str:
+    """A name of this test's own for notes and people."""
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def serve_set(serve_app: Callable[..., LiveServer]) -> Callable[..., LiveServer]:
+    """``serve_set("--option", …, NAME=value)``: the test project with these settings."""
+
+    def start(*options: str, **settings: object) -> LiveServer:
+        env = {"DUALWS_TEST_SETTINGS": json.dumps(settings)}
+        return serve_app("support.project.wsgi", *options, env=env)
+
+    return start

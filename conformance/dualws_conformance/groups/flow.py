@@ -21,11 +21,12 @@ def _drain(kit: Kit, key: str, count: int) -> None:
 @case(GROUP, "dualws", "a client that reads slowly gets everything, in order", styles=STYLES)
 def slow_reader(kit: Kit) -> None:
     client = kit.connect(receive_buffer=16384)
-    peer = kit.open("sends", query="count=60&size=20000", client=client)
-    for number in range(60):
+    # More than the system's buffers hold, so that some of it must wait in the server.
+    peer = kit.open("sends", query="count=200&size=60000", client=client)
+    for number in range(200):
         message = peer.message()
         assert isinstance(message, bytes)
-        equal((len(message), int.from_bytes(message[:4], "big")), (20000, number), "the message")
+        equal((len(message), int.from_bytes(message[:4], "big")), (60000, number), "the message")
 
 
 @case(GROUP, "dualws", "a client that never reads stops its sender, and is closed in the end",

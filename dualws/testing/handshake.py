@@ -88,8 +88,8 @@ class Handshake:
 
     def __init__(self, changed: threading.Condition) -> None:
         self._changed = changed
-        self._loan = Loan()
-        self.runtime = Runtime(changed, self._loan.borrowed, self._ended)
+        self.runtime: Runtime
+        self._loan: Loan
         self.client = Client(changed)
         self.transport: MemoryTransport | None = None
         self.connection: Any = None
@@ -101,6 +101,7 @@ class Handshake:
         self._head = b""
         self._after: Callable[[], object] | None = None
         self._django: HttpResponseBase | None = None
+        self._headers: list[tuple[str, str]] = []
         self._answer: HttpResponseBase | None = None
         self._error: BaseException | None = None
 
@@ -113,7 +114,10 @@ class Handshake:
         :raises TimeoutError: it was not answered in time
         """
         self._environ = environ
-        server = InProcessServer(self._wsgi(respond), config_from_django({}), self.runtime)
+        config = config_from_django({})
+        loan = self._loan = Loan()
+        self.runtime = Runtime(self._changed, loan.borrowed, self._ended)
+        server = InProcessServer(self._wsgi(respond), config, self.runtime)
         server.on_handler_failed = self.failed
         got_request_exception.connect(self._raised_inside)
         environ[ENVIRON_SERVER] = server
@@ -155,7 +159,10 @@ class Handshake:
     def _wsgi(self, respond: Respond) -> WSGIApplication:
         def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             response = self._django = respond(environ)
-            headers = [*response.items(), *(("Set-Cookie", c.OutputString()) for c in cookies())]
+            headers = self._headers = [
+                *response.items(),
+                *(("Set-Cookie", c.OutputString()) for c in cookies()),
+            ]
             start_response(f"{response.status_code} {response.reason_phrase}", headers)
             return response
 
@@ -198,9 +205,9 @@ class Handshake:
 
     def _refused(self, said: list[Any], written: list[bytes], result: Iterable[bytes]) -> None:
         response = self._django
-        status = int(said[0].split()[0])
-        if response is None or response.status_code != status:
+        if response is None or said[1] is not self._headers:
             # The middleware's own answer, or that of code outside of Django.
+            status = int(said[0].split()[0])
             response = HttpResponse(b"".join((*written, *result)), status=status)
             for name, value in said[1]:
                 response[name] = value

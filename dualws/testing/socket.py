@@ -286,9 +286,12 @@ class ClientWebSocket:
     @property
     def _over(self) -> bool:
         """Whether no message will come any more."""
+        other = self._handshake
         if self.close_code is not None:
             return True
-        return self._raise_failures and self._handshake.failure is not None
+        assert other.transport is not None
+        # What was sent before the handler failed comes first.
+        return self._raise_failures and other.failure is not None and other.transport.delivered
 
     def _wait(self, what: Callable[[], object], timeout: float) -> bool:
         with self._changed:

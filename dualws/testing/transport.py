@@ -97,10 +97,17 @@ class MemoryTransport:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing that the client sent is on its way to a server that wants it."""
+        """Whether nothing is on its way, to the client or to a server that wants it."""
         with self._lock:
-            idle = not self._delivering and (self._paused or not self._arriving)
-            return self._closed or idle
+            if self._delivering or self._leaving:
+                return False
+            return self._closed or self._paused or not self._arriving
+
+    @property
+    def delivered(self) -> bool:
+        """Whether all that the server sent has come to the client."""
+        with self._lock:
+            return not self._leaving
 
     @property
     def closed(self) -> bool:
@@ -145,10 +152,16 @@ class MemoryTransport:
             self._changed.notify_all()
 
     def _deliver(self) -> None:
-        with self._lock:
-            leaving, self._leaving = self._leaving, []
-        for data in leaving:
+        while True:
+            with self._lock:
+                data = self._leaving[0] if self._leaving else None
+            if data is None:
+                break
             self._peer.data_received(data)
+            with self._lock:
+                del self._leaving[0]
+        with self._changed:
+            self._changed.notify_all()
 
     def _drained(self) -> None:
         if not self._closed:

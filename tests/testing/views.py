@@ -154,18 +154,23 @@ def interrupted(request: HttpRequest, ws: WebSocket) -> None:
 
 @websocket
 def two_writers(request: HttpRequest, ws: WebSocket) -> None:
-    """Two threads send in fragments at the same time; each message comes whole."""
-    first_began = threading.Event()
-    second = threading.Thread(target=lambda: ws.send(iter(("se", "cond"))))
+    """Two send in fragments at the same time; each message comes whole."""
+    runtime = ws.connection.runtime
+    began, ended = runtime.waiter(), runtime.waiter()
+
+    def second() -> None:
+        began.wake()
+        ws.send(iter(("se", "cond")))
+        ended.wake()
 
     def chunks() -> Iterator[str]:
         yield "fi"
-        second.start()
-        first_began.set()
+        runtime.spawn(second)
+        began.wait()
         yield "rst"
 
     ws.send(chunks())
-    second.join(10)
+    ended.wait()
 
 
 @websocket
@@ -207,6 +212,17 @@ def stuck(request: HttpRequest, ws: WebSocket) -> None:
     """Waits for something that is not the client."""
     ws.receive()
     released.wait(30)
+
+
+def slow(request: HttpRequest) -> HttpResponse:
+    """Does not answer the handshake for a long time."""
+    return wait_for_it()
+
+
+def wait_for_it() -> HttpResponse:
+    """Where :func:`slow` is found."""
+    released.wait(30)
+    return HttpResponse(status=503)
 
 
 @websocket
@@ -304,6 +320,7 @@ urlpatterns = [
     path("users/async/", async_add_user),
     path("groups/late/", add_group_late),
     path("stuck/", stuck),
+    path("slow/", slow),
     path("raises/", raises),
     path("raises/events/", websocket(EventRaises)),
     path("raises/async/", async_raises),

@@ -1,0 +1,113 @@
+"""Runs the tests that are written with ``dualws.testing``, as a project runs its own.
+
+Django can be set up once in a process and with one project only, so each module is run by Django's
+test runner, or by pytest, in a process of its own; its database is SQLite in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.backends import chosen
+from support.server import WARNINGS, server_environment
+from support.timing import TIMEOUT
+
+SETTINGS = "support.project.settings"
+IN_PROCESS = [
+    *("Turns", "Handshakes", "Exceptions", "Waiting", "Ends", "NoDatabase", "Committed"),
+]
+
+
+def python(folder: Path, *words: str, **env: str) -> str:
+    """Run this Python in *folder*; what it printed. It must succeed."""
+    environ = server_environment(folder, {"DJANGO_SETTINGS_MODULE": SETTINGS, **env})
+    done = subprocess.run(
+        [sys.executable, *(word for rule in WARNINGS for word in ("-W", rule)), *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=4 * TIMEOUT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def django_tests(folder: Path, *labels: str, **env: str) -> None:
+    """Run tests with Django's runner; they must pass, and there must be some."""
+    output = python(folder, "-m", "django", "test", *labels, **env)
+    assert "\nOK\n" in output, output
+    assert "Ran 0 tests" not in output
+
+
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_the_client_in_process(tmp_path: Path, name: str) -> None:
+    django_tests(tmp_path, f"testing.inprocess.{name}")
+
+
+def test_the_scenarios_in_process(tmp_path: Path) -> None:
+    django_tests(tmp_path, "testing.scenarios.InProcess")
+
+
+def test_the_scenarios_on_the_wire(tmp_path: Path, backend: str) -> None:
+    django_tests(tmp_path, f"testing.scenarios.On{backend.title()}")
+
+
+def test_live_servers(tmp_path: Path, backend: str) -> None:
+    django_tests(tmp_path, "testing.live", DUALWS_BACKEND=backend)
+
+
+def test_the_tools_in_parallel_processes(tmp_path: Path) -> None:
+    """Forked children of the runner have none of its threads."""
+    labels = [f"testing.inprocess.{name}" for name in ("Turns", "Ends", "Committed")]
+    django_tests(tmp_path, *labels, "--parallel", "2")
+
+
+def test_the_fixtures_of_pytest(tmp_path: Path, backend: str) -> None:
+    output = pytest_on(tmp_path, "fixtures.py", DUALWS_BACKEND=backend)
+    assert " passed" in output
+    assert "skipped" not in output
+
+
+def test_the_fixtures_without_settings(tmp_path: Path) -> None:
+    environ = server_environment(tmp_path, {})
+    done = run_pytest(tmp_path, environ, "fixtures.py")
+    assert done.returncode != 0
+    assert "DJANGO_SETTINGS_MODULE" in done.stdout
+
+
+def pytest_on(folder: Path, file: str, **env: str) -> str:
+    """Run a file of this folder with pytest, as a project of its own."""
+    environ = server_environment(folder, {"DJANGO_SETTINGS_MODULE": SETTINGS, **env})
+    done = run_pytest(folder, environ, file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run_pytest(
+    folder: Path, environ: dict[str, str], file: str
+) -> subprocess.CompletedProcess[str]:
+    here = Path(__file__).parent
+    options = ["-p", "dualws.testing.pytest_plugin", "-p", "no:cacheprovider", "--rootdir", folder]
+    rules = [word for rule in ("error", *WARNINGS[1:]) for word in ("-W", rule)]
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-c", os.devnull, *map(str, options)),
+            *rules,
+            str(here / file),
+        ],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=4 * TIMEOUT,
+    )
+
+
+def test_every_backend_of_this_run_has_its_scenarios() -> None:
+    assert set(chosen()) <= {"gevent", "tornado"}

@@ -13,13 +13,18 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.sessions.backends import cache as cache_backend
-from django.contrib.sessions.backends import signed_cookies
+from django.contrib.sessions.backends import cached_db, signed_cookies
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.db import router
 from django.http import HttpRequest
 from django.utils import timezone
+
+_ENDED = "there is no session, or it has ended: nothing can be saved"
+#: Tries to save a session that HTTP requests write to at the same moment.
+_ATTEMPTS = 20
 
 
 class HandlerSession(SessionBase):
@@ -29,6 +34,9 @@ class HandlerSession(SessionBase):
     Changes are kept by :meth:`save` only. Made by :func:`detach`, with the store of
     ``SESSION_ENGINE`` as a further base.
     """
+
+    _session_cache: dict[str, Any]
+    _as_stored: dict[str, Any]
 
     def refresh(self) -> None:
         """Forget what was read, and changes that were not saved: read anew when next used."""
@@ -53,23 +61,31 @@ class HandlerSession(SessionBase):
         :raises UpdateError: the session has ended (signed out, expired), or there never was one
         :raises RuntimeError: sessions are kept in cookies, which a websocket cannot set
         """
-        self._check_writable()
         self.keys()  # reads it, when nothing was read so far
         before, now = self._as_stored, self._session_cache
-        self._merge(before, now, super().load())
-        super().save()
+        if isinstance(self, signed_cookies.SessionStore):
+            if before == now:
+                return
+            raise RuntimeError(
+                "SESSION_ENGINE keeps sessions in cookies, and a websocket cannot set one: "
+                "use another engine, or write in an HTTP request"
+            )
+        if self.session_key is None:
+            raise UpdateError(_ENDED)
+        if hasattr(self, "get_model_class"):
+            self._swap(before, now)
+        else:
+            stored = super().load()
+            if self.session_key is None:  # the engine's answer to a session that is not there
+                raise UpdateError(_ENDED)
+            self._session_cache = _merged(before, now, stored)
+            super().save()
         self._remember(self._session_cache)
         self.modified = False
 
     async def asave(self, must_create: bool = False) -> None:
         """:meth:`save`, awaited."""
-        self._check_writable()
-        await self.akeys()
-        before, now = self._as_stored, self._session_cache
-        self._merge(before, now, await super().aload())
-        await super().asave()
-        self._remember(self._session_cache)
-        self.modified = False
+        await sync_to_async(self.save)()
 
     def create(self) -> None:
         """Refused, as is what needs it (``login``, ``cycle_key``).
@@ -86,30 +102,43 @@ class HandlerSession(SessionBase):
         """:meth:`create`, awaited."""
         self.create()
 
-    def _check_writable(self) -> None:
-        if isinstance(self, signed_cookies.SessionStore):
-            raise RuntimeError(
-                "SESSION_ENGINE keeps sessions in cookies, and a websocket cannot set one: "
-                "use another engine, or write in an HTTP request"
-            )
-        if self.session_key is None:
-            raise UpdateError("there is no session, or it has ended: nothing can be saved")
-
-    def _merge(self, before: dict[str, Any], now: dict[str, Any], stored: dict[str, Any]) -> None:
-        if self.session_key is None:
-            # The engine's answer to a session that is not there.
-            raise UpdateError("the session has ended: nothing can be saved")
-        for key in before.keys() - now.keys():
-            stored.pop(key, None)
-        for key, value in now.items():
-            if key not in before or before[key] != value:
-                stored[key] = value
-        self._session_cache = stored
+    def _swap(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        """Save to a database: only in place of what was read, so that what an HTTP request
+        writes in that moment is not lost either."""
+        store: Any = self
+        model = store.get_model_class()
+        rows = model.objects.using(router.db_for_write(model)).filter(
+            session_key=self.session_key, expire_date__gt=timezone.now()
+        )
+        for _ in range(_ATTEMPTS):
+            row = rows.first()
+            if row is None:
+                raise UpdateError(_ENDED)
+            self._session_cache = _merged(before, now, self.decode(row.session_data))
+            new = store.create_model_instance(self._session_cache)
+            if rows.filter(session_data=row.session_data).update(
+                session_data=new.session_data, expire_date=new.expire_date
+            ):
+                break
+        else:
+            raise UpdateError(f"the session changed {_ATTEMPTS} times while it was saved")
+        if isinstance(self, cached_db.SessionStore):
+            store._cache.delete(store.cache_key)
 
     def _remember(self, data: dict[str, Any]) -> dict[str, Any]:
         # A deep copy: lists and dictionaries in a session are changed in place.
         self._as_stored = copy.deepcopy(data)
         return data
+
+
+def _merged(before: dict[str, Any], now: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """*stored*, with what is different in *now* from *before*."""
+    for key in before.keys() - now.keys():
+        stored.pop(key, None)
+    for key, value in now.items():
+        if key not in before or before[key] != value:
+            stored[key] = value
+    return stored
 
 
 @functools.cache

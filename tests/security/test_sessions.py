@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from support.frames import CLOSE, build, close_payload, read_frame
 from support.member import Member
 from support.raw import RawClient
 from support.server import LiveServer
-from support.timing import eventually
+from support.timing import TIMEOUT, eventually
 
 Serve = Callable[..., LiveServer]
 STYLES = ["blocking", "events", "coroutine", "inside"]
@@ -143,3 +144,21 @@ def test_a_session_in_cookies_cannot_be_written(serve_set: Serve, key: str) -> N
             assert tell(client, "get cart") == ["tea"]
             tell(client, "set cart []")
             assert tell(client, "save") == "RuntimeError"
+            leave(client)
+            if style == "inside":  # whose change Django would have saved
+                server.expect_traceback("a websocket cannot set one")
+
+
+@pytest.mark.parametrize("engine", ["db", "cached_db"])
+def test_saves_of_both_sides_at_one_time_lose_nothing_of_http(
+    serve_set: Serve, key: str, engine: str
+) -> None:
+    server = serve_set(SESSION_ENGINE=f"django.contrib.sessions.backends.{engine}")
+    member = Member(server, key)
+    with member.open("/members/session/blocking/") as client, ThreadPoolExecutor(1) as pool:
+        for i in range(30):
+            tell(client, f"set seen {i}")
+            shopping = pool.submit(member.session, cart=[i])
+            assert tell(client, "save") == "done"
+            assert shopping.result(TIMEOUT)["cart"] == [i]
+            assert member.session()["cart"] == [i]

@@ -90,7 +90,11 @@ class GeventWebSocket(WebSocket):
 
     @property
     def handler(self) -> Handler:
-        """Leads to ``active_client`` and ``server.clients``."""
+        """Leads to ``active_client`` and ``server.clients``; accepts the handshake.
+
+        Whoever asks for it counts this client among the others.
+        """
+        self.accept()
         return Handler(self)
 
     def switch(

@@ -9,12 +9,12 @@ from typing import Any
 
 from geventwebsocket import Resource, WebSocketApplication
 from geventwebsocket.exceptions import WebSocketError
-from geventwebsocket.protocols.wamp import WampProtocol
+from geventwebsocket.protocols.base import BaseProtocol
 
 from support.notes import note, wait_for_notes
 
 
-class Life(WebSocketApplication):
+class Life(WebSocketApplication):  # type: ignore[misc]
     """Notes its calls."""
 
     def on_open(self) -> None:
@@ -27,7 +27,7 @@ class Life(WebSocketApplication):
         note("life", "close")
 
 
-class Late(WebSocketApplication):
+class Late(WebSocketApplication):  # type: ignore[misc]
     """Sends when the client has gone."""
 
     def on_message(self, message: Any) -> None:
@@ -43,10 +43,21 @@ class Late(WebSocketApplication):
         note("late", [1, me.ws is self.ws and me.address == self.ws.handler.client_address])
 
 
-class Wamp(WebSocketApplication):
-    """Speaks the package's own subprotocol."""
+class LoudProtocol(BaseProtocol):  # type: ignore[misc]
+    """A protocol between the websocket and the application, with a name on the wire."""
 
-    protocol_class = WampProtocol
+    PROTOCOL_NAME = "loud"
+
+    def on_message(self, message: Any) -> None:
+        """Hand it on in capitals."""
+        if message is not None:
+            super().on_message(message.upper())
+
+
+class Loud(WebSocketApplication):  # type: ignore[misc]
+    """Echoes, as applications do that define nothing."""
+
+    protocol_class = LoudProtocol
 
 
 def loop(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -70,7 +81,7 @@ def log(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 _resource = Resource(
-    [("^/notes", Life), ("^/late", Late), ("^/wamp", Wamp), ("^/log", log)],
+    [("^/notes", Life), ("^/late", Late), ("^/loud", Loud), ("^/log", log)],
 )
 
 

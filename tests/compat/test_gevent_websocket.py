@@ -82,12 +82,11 @@ def test_sending_to_a_closed_websocket(programs: LiveServer) -> None:
 
 
 def test_the_subprotocol_of_an_application(programs: LiveServer) -> None:
-    with connect(programs.url("/wamp", "ws"), subprotocols=["other", "wamp"]) as client:
-        assert client.subprotocol == "wamp"
-        # What geventwebsocket.protocols.wamp says to a client that comes.
-        assert client.recv(TIMEOUT).startswith('[0, "')
-    with connect(programs.url("/wamp", "ws"), subprotocols=["other"]) as client:
-        assert client.subprotocol is None
+    for offered, agreed in ((["other", "loud"], "loud"), (["other"], None)):
+        with connect(programs.url("/loud", "ws"), subprotocols=offered) as client:
+            client.send("hello")
+            assert client.recv(TIMEOUT) == "HELLO"
+            assert client.subprotocol == agreed
 
 
 def test_plain_functions(programs: LiveServer) -> None:

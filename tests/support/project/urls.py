@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import compression, members, queries, sockets, views
+from support.project import addresses, compression, members, queries, sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -33,4 +33,5 @@ urlpatterns = [
     path("ws/", include(sockets)),
     path("db/", include(queries)),
     path("members/", include(members)),
+    path("addresses/", include(addresses)),
 ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dualws.events import WebSocketView
     from dualws.faces import WebSocket
     from dualws.pubsub import publish
+    from dualws.views import WebSocketMixin
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOME = {
     "WebSocket": "dualws.faces",
     "WebSocketClosed": "dualws.errors",
     "WebSocketError": "dualws.errors",
+    "WebSocketMixin": "dualws.views",
     "WebSocketView": "dualws.events",
     "publish": "dualws.pubsub",
     "websocket": "dualws.decorators",
@@ -51,6 +53,7 @@ __all__ = [
     "WebSocket",
     "WebSocketClosed",
     "WebSocketError",
+    "WebSocketMixin",
     "WebSocketView",
     "publish",
     "websocket",

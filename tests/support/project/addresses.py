@@ -10,8 +10,7 @@ from django.urls import include, path, re_path, reverse
 from django.views import View
 from django.views.generic import TemplateView
 
-from dualws import WebSocketView, websocket
-from dualws.views import WebSocketMixin
+from dualws import WebSocketMixin, WebSocketView, websocket
 
 
 @websocket

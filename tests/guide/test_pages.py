@@ -1,0 +1,113 @@
+"""The programs of the guide's pages on addresses, the database, sessions and security.
+
+Law: what a page shows is what is served here, to the letter: its blocks begin with a comment
+that names their file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import frames
+from support.crowd import answer, ask, open_socket
+from support.frames import TEXT, build, read_frame
+from support.member import Member
+from support.server import LiveServer
+
+Serve = Callable[..., LiveServer]
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
+BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.M | re.S)
+
+#: Puts the programs beside the test project's own addresses.
+SITE = """
+from django.urls import include, path
+from support.project.urls import urlpatterns as own
+{imports}
+urlpatterns = [*own, {paths}]
+"""
+
+
+@pytest.fixture
+def serve_page(serve_app: Serve, tmp_path: Path) -> Callable[..., LiveServer]:
+    """``serve_page("page", imports, paths)``: the test project with the programs of a page."""
+
+    def start(page: str, imports: str, paths: str) -> LiveServer:
+        blocks = list(BLOCK.finditer((GUIDE / f"{page}.md").read_text()))
+        assert blocks
+        for block in blocks:
+            (tmp_path / block["name"]).write_text(block["code"])
+        (tmp_path / "guide_site.py").write_text(SITE.format(imports=imports, paths=paths))
+        settings = {"ROOT_URLCONF": "guide_site", "LOGIN_URL": "/members/enter/"}
+        return serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps(settings)})
+
+    return start
+
+
+def test_urls(serve_page: Callable[..., LiveServer]) -> None:
+    server = serve_page(
+        "urls",
+        "import guide_members as members",
+        'path("", include("guide_urls")), path("m/f/", members.members), '
+        'path("m/c/", members.Members.as_view())',
+    )
+    for path in ("rooms/blue/", "rooms/blue/lounge/", "rooms/blue/lobby/", "halls/blue/"):
+        with open_socket(server, f"/{path}") as client:
+            assert answer(client) == "welcome to blue"
+            assert ask(client, b"hello") == "hello"
+    with open_socket(server, "/offices/blue/") as client:
+        assert answer(client) == "welcome to blue"
+    assert server.get("/halls/blue/").body == b"the hall blue"
+    assert server.get("/offices/blue/").body == b"the office blue"
+    for path in ("/m/f/", "/m/c/"):
+        with Member(server, "ada").open(path) as client:
+            assert answer(client) == "hello ada"
+        with server.connect() as client:
+            assert frames.handshake(client, path, server.netloc).status == 302
+
+
+def test_database(serve_page: Callable[..., LiveServer]) -> None:
+    server = serve_page(
+        "database",
+        "import guide_database as views",
+        'path("sell/", views.sell), path("count/", views.count)',
+    )
+    with open_socket(server, "/sell/") as seller, open_socket(server, "/count/") as counter:
+        assert [ask(seller, name) for name in (b"tea", b"tea", b"milk")] == ["1", "1", "2"]
+        assert [ask(counter, name) for name in (b"tea", b"wine")] == ["1", "0"]
+
+
+@pytest.mark.parametrize("name", ["shop", "shop_async"])
+def test_sessions(serve_page: Callable[..., LiveServer], name: str) -> None:
+    server = serve_page(
+        "sessions", "import guide_sessions as views", f'path("shop/", views.{name})'
+    )
+    member = Member(server)
+    member.session(cart=["tea"])
+    with member.open("/shop/") as client:
+        member.session(cart=["tea", "milk"])
+        client.send(build(TEXT, b"thanks"))
+        if name == "shop":
+            assert ask(client, b"cart") == "2 in the cart"
+        client.send(build(frames.CLOSE))
+        assert read_frame(client).opcode == frames.CLOSE
+    assert member.session() == {"cart": ["tea", "milk"], "last_word": "thanks"}
+
+
+def test_security(serve_page: Callable[..., LiveServer]) -> None:
+    server = serve_page(
+        "security",
+        "import guide_security as views",
+        'path("staff/", views.staff), path("members-only/", views.members)',
+    )
+    with server.connect() as client:
+        assert frames.handshake(client, "/staff/", server.netloc).status == 403
+    server.expect_traceback("PermissionDenied")
+    with open_socket(server, "/members-only/") as client:
+        assert read_frame(client).close_code == 4401
+    with Member(server, "ada").open("/members-only/") as client:
+        assert answer(client) == "hello ada"

@@ -1,5 +1,7 @@
-# Runs on CPython 2.7, inside the environment that holds the Autobahn test suite.
-"""Print as JSON the cases of the suite: [[id, bytes of a compressed message or 0], ...]."""
+"""Print as JSON the cases of the suite: [[id, bytes of a compressed message or 0], ...].
+
+Runs on CPython 2.7, inside the environment that holds the Autobahn test suite.
+"""
 
 import json
 import sys

@@ -365,6 +365,14 @@ class Backend(ABC):
         """A server for *application* on listening *sockets*, not running yet."""
 
     @classmethod
+    def leave_thread(cls) -> None:
+        """Free what a server leaves behind in the thread that ran it, before that thread ends.
+
+        Only where the thread ends before the process: ``dualws.testing`` runs such servers.
+        """
+        return
+
+    @classmethod
     def versions(cls) -> str:
         """The library it runs on and its version, for ``dualws backends``."""
         return ""

@@ -42,6 +42,8 @@ made = 0
 _numbers = itertools.count(1)
 _counting = False
 _lingering: set[object] = set()
+#: How often each connection is lent by the code of a test to handlers (``dualws.testing``).
+lent: dict[object, int] = {}
 
 
 def count_connections() -> None:
@@ -88,6 +90,8 @@ def release_connections() -> None:
 
 
 def _belongs_to_a_test(connection: BaseDatabaseWrapper) -> bool:
+    if connection in lent:
+        return True
     blocks: list[object] = getattr(connection, "atomic_blocks", [])
     return any(getattr(block, "_from_testcase", False) for block in blocks)
 

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 # At the top, so that the plugin cannot be loaded without it; this patches nothing yet.
 import gevent
+import gevent.monkey
+from gevent._hub_local import get_hub_if_exists
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 
@@ -39,6 +41,13 @@ class GeventBackend(Backend):
         from dualws_gevent.server import WebSocketServer
 
         return WebSocketServer(self, application, config, sockets)
+
+    @classmethod
+    def leave_thread(cls) -> None:
+        """Destroy this thread's hub; a patched process has a single one, which is kept."""
+        hub = get_hub_if_exists()
+        if hub is not None and not gevent.monkey.is_module_patched("threading"):
+            hub.destroy(destroy_loop=True)
 
     @classmethod
     def versions(cls) -> str:

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from dualws.database import release_connections
+from dualws.database import lent, release_connections
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: How often each connection is lent just now.
-_lent: dict[BaseDatabaseWrapper, int] = {}
+#: Guards ``dualws.database.lent``.
 _lock = threading.Lock()
 
 
@@ -58,11 +57,11 @@ class Loan:
         with _lock:
             for connection in self.connections.values():
                 connection.inc_thread_sharing()
-                if connection not in _lent:
+                if connection not in lent:
                     owner = threading.get_ident()
                     # On the object: Django closes connections by this method in many places.
                     vars(connection)["close"] = partial(_close, connection, owner)
-                _lent[connection] = _lent.get(connection, 0) + 1
+                lent[connection] = lent.get(connection, 0) + 1
 
     def end(self) -> None:
         """Nobody uses them any more but their owner."""
@@ -72,9 +71,9 @@ class Loan:
             self._ended = True
             for connection in self.connections.values():
                 connection.dec_thread_sharing()
-                _lent[connection] -= 1
-                if not _lent[connection]:
-                    del _lent[connection]
+                lent[connection] -= 1
+                if not lent[connection]:
+                    del lent[connection]
                     del vars(connection)["close"]
 
     @contextmanager
@@ -87,7 +86,8 @@ class Loan:
             yield
         finally:
             for alias in self.connections:
-                del store[alias]
+                with suppress(AttributeError):  # the handler may have dropped it
+                    del store[alias]
             release_connections()
 
 

@@ -107,8 +107,9 @@ class WebSocketLiveServer:
 
     def stop(self) -> None:
         """End: websockets are closed with 1001, and the threads wind up."""
-        if self._server is not None:
-            self._server.stop()
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
         if self._thread is not None:
             self._thread.join(_PATIENCE)
         if self._loan is not None:
@@ -134,7 +135,10 @@ class WebSocketLiveServer:
             server = backend().make_server(self._serve, config_from_django({}), sockets)
             server.on_opened = self._began.set
             self._server = server
-            server.run()
+            try:
+                server.run()
+            finally:
+                backend.leave_thread()
         except BaseException as error:
             self._error = error
         finally:

@@ -109,13 +109,15 @@ class Runtime:
             self._main_running = False
 
     def _work(self) -> None:
-        with self._borrow():
-            while (job := self._jobs.get()) is not None:
-                self._run(job)
-        self._on_end()
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+        try:
+            with self._borrow():
+                while (job := self._jobs.get()) is not None:
+                    self._run(job)
+        finally:
+            self._on_end()
+            with self.changed:
+                self.ended = True
+                self.changed.notify_all()
 
     def _run(self, job: Callable[[], object]) -> None:
         try:

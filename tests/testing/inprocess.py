@@ -367,7 +367,7 @@ class NoDatabase(SimpleTestCase):
     def test_queries_are_refused(self) -> None:
         with self.client.websocket("/users/") as ws:
             ws.send("ada")
-            with pytest.raises(Exception, match="Database queries to 'default' are not allowed"):
+            with pytest.raises(Exception, match="to 'default' are not allowed in Simple"):
                 ws.receive()
 
 

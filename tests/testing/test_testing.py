@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from support.backends import chosen
 from support.server import WARNINGS, server_environment
 from support.timing import TIMEOUT
 
@@ -107,7 +106,3 @@ def run_pytest(
         text=True,
         timeout=4 * TIMEOUT,
     )
-
-
-def test_every_backend_of_this_run_has_its_scenarios() -> None:
-    assert set(chosen()) <= {"gevent", "tornado"}

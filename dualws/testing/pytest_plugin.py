@@ -1,4 +1,4 @@
-"""Fixtures for pytest: ``websocket_client`` and ``websocket_live_server``.
+"""Fixtures for pytest: ``websocket_client``, ``websocket_live_server``, ``websocket_settings``.
 
 Switch them on with ``-p dualws.testing.pytest_plugin`` in pytest's ``addopts``, or in the top
 ``conftest.py``::
@@ -14,7 +14,7 @@ once for the run, and each test leaves them as they were.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -100,6 +100,19 @@ def _dualws_committed_db(request: pytest.FixtureRequest, _dualws_django: None) -
             reset_sequences=False,
             inhibit_post_migrate=False,
         )
+
+
+@pytest.fixture
+def websocket_settings(_dualws_django: None) -> Iterator[Callable[..., None]]:
+    """``websocket_settings(NAME=value, …)`` overrides settings until the test ends."""
+    from django.test import override_settings
+
+    with ExitStack() as stack:
+
+        def override(**values: object) -> None:
+            stack.enter_context(override_settings(**values))
+
+        yield override
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from websockets.sync.client import connect
@@ -14,11 +14,8 @@ from support.timing import TIMEOUT
 
 
 @pytest.fixture(autouse=True)
-def _urls(_dualws_django: None) -> Any:
-    from django.test import override_settings
-
-    with override_settings(ROOT_URLCONF="testing.views"):
-        yield
+def _urls(websocket_settings: Callable[..., None]) -> None:
+    websocket_settings(ROOT_URLCONF="testing.views")
 
 
 def count_users() -> int:

@@ -80,7 +80,7 @@ def test_the_fixtures_without_settings(tmp_path: Path) -> None:
     assert "DJANGO_SETTINGS_MODULE" in done.stdout
 
 
-def pytest_on(folder: Path, file: str, **env: str) -> str:
+def pytest_on(folder: Path, file: str | Path, **env: str) -> str:
     """Run a file of this folder with pytest, as a project of its own."""
     environ = server_environment(folder, {"DJANGO_SETTINGS_MODULE": SETTINGS, **env})
     done = run_pytest(folder, environ, file)
@@ -89,7 +89,7 @@ def pytest_on(folder: Path, file: str, **env: str) -> str:
 
 
 def run_pytest(
-    folder: Path, environ: dict[str, str], file: str
+    folder: Path, environ: dict[str, str], file: str | Path
 ) -> subprocess.CompletedProcess[str]:
     here = Path(__file__).parent
     options = ["-p", "dualws.testing.pytest_plugin", "-p", "no:cacheprovider", "--rootdir", folder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -34,11 +35,11 @@ def progress(console: Console) -> Progress:
 
 def matrix(results: Sequence[Result]) -> Table:
     """Groups of behaviour by backends and styles: passed of all, and the time."""
-    table = Table(title="dualws conformance", title_justify="left")
-    table.add_column("group")
+    table = Table(title="dualws conformance", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table.add_column("group", no_wrap=True)
     wanted = columns(results)
     for backend, style in wanted:
-        table.add_column(f"{backend}\n{style}", justify="right")
+        table.add_column(f"{backend}\n{style}", justify="right", no_wrap=True)
     table.add_column("seconds", justify="right")
     for group in rows(results):
         cells = [_cell(cell(results, group, column)) for column in wanted]

@@ -16,7 +16,7 @@ def position(thread: threading.Thread) -> str:
     """Innermost line of the project's own code that *thread* is in."""
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None:
-        return "in no thread of its own"
+        return "in a greenlet"
     stack = traceback.extract_stack(frame)
     own = [f for f in stack if not f.filename.startswith((_OURS, "<", *_LIBRARIES))]
     where = (own or stack)[-1]

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from support.server import WARNINGS, LiveServer, Output, server_environment
 from support.timing import TIMEOUT
@@ -133,7 +133,7 @@ class Client:
 class Visit:
     """An open websocket, and what came over it: every event is kept until it is asked for."""
 
-    def __init__(self, connecting: AbstractContextManager[ClientConnection]) -> None:
+    def __init__(self, connecting: AbstractContextManager[Any]) -> None:
         self._connecting = connecting
         self.ws = connecting.__enter__()
         self._waiting: list[dict[str, Any]] = []
@@ -160,10 +160,13 @@ class Visit:
             if event["type"] == kind:
                 return self._waiting.pop(index)
         while True:
-            event = json.loads(self.ws.recv(TIMEOUT))
+            event = json.loads(self._next())
             if event["type"] == kind:
                 return event
             self._waiting.append(event)
+
+    def _next(self) -> str | bytes:
+        return self.ws.recv(TIMEOUT)
 
     def message(self) -> dict[str, Any]:
         """The next new message."""

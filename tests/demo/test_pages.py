@@ -1,4 +1,4 @@
-"""Runs ``pages.py`` with Django's test runner, and Django's checks, on the demo's settings."""
+"""Runs ``pages.py`` and ``talk.py`` with Django's runner, and Django's checks, on the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 from support.server import server_environment
 from support.timing import TIMEOUT
 
-CLASSES = ["SignInTests", "RoomTests", "MessageTests", "PresenceTests"]
+CLASSES = [
+    *("pages.SignInTests", "pages.RoomTests", "pages.MessageTests", "pages.PresenceTests"),
+    "talk.TalkTests",
+]
 
 
 def django(folder: Path, *words: str) -> str:
@@ -32,7 +35,7 @@ def django(folder: Path, *words: str) -> str:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_pages(tmp_path: Path, name: str) -> None:
-    output = django(tmp_path, "test", f"demo.pages.{name}")
+    output = django(tmp_path, "test", f"demo.{name}")
     assert "\nOK\n" in output
     assert "Ran 0 tests" not in output
 

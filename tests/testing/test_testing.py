@@ -67,6 +67,14 @@ def test_the_tools_in_parallel_processes(tmp_path: Path) -> None:
     django_tests(tmp_path, *labels, "--parallel", "2")
 
 
+def test_the_tools_in_a_process_that_is_prepared(tmp_path: Path, backend: str) -> None:
+    """For gevent it is patched: threads are greenlets, for the tools as well."""
+    labels = ["testing.scenarios.InProcess", f"testing.scenarios.On{backend.title()}"]
+    start = ["-m", "dualws.bootstrap", "--backend", backend, "-m", "django", "test"]
+    output = python(tmp_path, *start, *labels, "testing.live", DUALWS_BACKEND=backend)
+    assert "\nOK\n" in output, output
+
+
 def test_the_fixtures_of_pytest(tmp_path: Path, backend: str) -> None:
     output = pytest_on(tmp_path, "fixtures.py", DUALWS_BACKEND=backend)
     assert " passed" in output

@@ -2,8 +2,8 @@
 
 ::
 
-    python scripts/autobahn.py                 all cases
-    python scripts/autobahn.py --ci            those whose compressed messages are under 16 KiB
+    python scripts/autobahn_run.py                 all cases
+    python scripts/autobahn_run.py --ci            those whose compressed messages are under 16 KiB
 
 Needs CPython 2.7 (pyenv has one, or set DUALWS_PYTHON27) and virtualenv 20.15.1, the last
 that makes environments for it. Without CPython 2.7 it says so, and the conformance kit's own

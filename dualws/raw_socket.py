@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: Seconds that the application's own threads have, after its WSGI call, to say goodbye and to
 #: close: simple_websocket answers a close frame after it has told the application of it.
 _GRACE = 1.0
+#: Bytes that one socket may move before the others get a turn, which greenlets need to be given.
+_TURN = 256 * 1024
 #: Most that is read at a time of what nobody wants any more.
 _PIECE = 64 * 1024
 
@@ -123,6 +125,7 @@ class RawSocket:
         self._sending = threading.Lock()
         self._guard = threading.Lock()
         self._users = 0
+        self._turn = 0
         self._closed = False
         self._done = threading.Event()
         self._released = False
@@ -151,6 +154,12 @@ class RawSocket:
             if last:
                 self._sock.close()
 
+    def _moved(self, size: int) -> None:
+        self._turn += size
+        if self._turn >= _TURN:
+            self._turn = 0
+            time.sleep(0)
+
     # -- receiving -----------------------------------------------------------------
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -166,11 +175,14 @@ class RawSocket:
                 return early
             while True:
                 try:
-                    return sock.recv(size, flags)
+                    data = sock.recv(size, flags)
                 except TimeoutError:
                     # The socket's own timeout is for sending.
                     if self._timeout is not None:
                         raise
+                else:
+                    self._moved(len(data))
+                    return data
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         """Receive into *buffer*, which is filled at most; how many bytes came."""
@@ -192,11 +204,13 @@ class RawSocket:
             sent = 0
             while sent < len(view):
                 try:
-                    sent += sock.send(view[sent:], flags)
+                    moved = sock.send(view[sent : sent + _TURN], flags)
                 except TimeoutError:
                     # The rest would arrive in the midst of something else.
                     self._shut(sock, socket.SHUT_RDWR)
                     raise
+                sent += moved
+                self._moved(moved)
         return len(view)
 
     def sendall(self, data: Any, flags: int = 0) -> None:

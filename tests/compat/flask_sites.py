@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from flask import Flask
@@ -12,7 +13,9 @@ from compat.data import large
 from support.notes import note, wait_for_notes
 
 app = Flask(__name__)
-app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 1}
+# Seconds between pings of simple-websocket; none without.
+if interval := os.environ.get("COMPAT_PING_INTERVAL"):
+    app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": float(interval)}
 sock = Sock(app)
 
 

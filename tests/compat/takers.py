@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import threading
@@ -30,10 +31,11 @@ def answer(start_response: Any) -> list[bytes]:
 
 
 def echo(environ: Environ, start_response: Any) -> Iterable[bytes]:
-    """Sends back what comes, until the client has closed its side."""
+    """Sends back what comes, until the client has closed its side; closes, as libraries do."""
     sock = take(environ)
     while data := sock.recv(4096):
         sock.send(data)
+    sock.close()
     return answer(start_response)
 
 
@@ -130,7 +132,14 @@ def notes(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return [json.dumps(found).encode()]
 
 
+def descriptors(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """How many descriptors the process has open."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(len(os.listdir("/dev/fd"))).encode()]
+
+
 PATHS = {
+    "/descriptors": descriptors,
     "/echo": echo,
     "/raises": raises,
     "/generator": generator,

@@ -14,7 +14,7 @@ from support import frames
 from support.frames import TEXT, build, read_frame
 from support.raw import RawClient
 from support.server import LiveServer
-from support.timing import TIMEOUT
+from support.timing import TIMEOUT, eventually
 
 Serve = Callable[..., LiveServer]
 ASK = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
@@ -36,11 +36,22 @@ def takers(serve_app: Serve) -> LiveServer:
 def open_raw(server: LiveServer, path: str, **options: int) -> RawClient:
     """A connection that the application has taken, and has answered with a line of its own."""
     client = RawClient(server.address, **options)
-    frames_key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
     client.send_request(
-        "GET", path, ("Host", server.netloc), *ASK, frames_key, ("Sec-WebSocket-Version", "13")
+        "GET", path, ("Host", server.netloc), *ASK, key, ("Sec-WebSocket-Version", "13")
     )
     return client
+
+
+def test_every_program_of_the_guide_is_tested() -> None:
+    assert set(guide.programs()) == {
+        "bare.py",
+        "flask_site.py",
+        "rooms.py",
+        "socketio_urls.py",
+        "urls.py",
+        "wsgi.py",
+    }
 
 
 def test_the_guides_bare_application(serve_app: Serve, tmp_path: Path) -> None:
@@ -161,6 +172,44 @@ def test_parked_takers_leave_the_places_of_requests(serve_app: Serve) -> None:
         client.send(b"x")
         assert client.read(1) == b"x"
         client.close()
+
+
+def test_the_places_of_takers_are_bounded(serve_app: Serve, backend: str) -> None:
+    server = serve_app("compat.takers:application", "--max-blocking-handlers", "1")
+    with open_raw(server, "/echo") as first, open_raw(server, "/echo") as second:
+        assert first.read(6) == b"yours\n"
+        if backend == "gevent":  # a greenlet always has a place
+            assert second.read(6) == b"yours\n"
+            return
+        answer = second.read_response()
+        assert (answer.status, answer.get("Retry-After")) == (503, "5")
+        first.finish_sending()
+        first.assert_closed()
+
+        def admitted() -> bool:
+            with open_raw(server, "/echo") as third:
+                return third.read(4) == b"your"
+
+        eventually(admitted, what="the place is given back")
+
+
+def test_nothing_is_left_of_sockets_that_were_taken(takers: LiveServer) -> None:
+    def use(times: int) -> None:
+        for number in range(times):
+            with open_raw(takers, "/echo") as client:
+                assert client.read(6) == b"yours\n"
+                if number % 2:
+                    client.finish_sending()
+                    client.assert_closed()
+                else:
+                    client.reset()
+
+    at_first = takers.get_json("/descriptors")
+    use(60)
+    eventually(
+        lambda: takers.get_json("/descriptors") == at_first,
+        what=f"the descriptors are the {at_first} of the beginning again",
+    )
 
 
 def test_a_taken_socket_ends_with_the_server(takers: LiveServer) -> None:

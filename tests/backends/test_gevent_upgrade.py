@@ -342,3 +342,42 @@ def test_stopping_closes_what_has_left_http() -> None:
     assert owners[0].is_lost.is_set()
     with client, pytest.raises((ConnectionEnded, ConnectionResetError)):
         client.read(1)
+
+
+def test_a_socket_that_is_taken_is_the_applications() -> None:
+    """Not a byte is sent, early bytes are handed over, and waiting stops one greenlet only."""
+    taken: list[Any] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        upgrade: Upgrade | None = environ.get("dualws.upgrade")
+        if upgrade is None:
+            return speaks_http(environ, start_response)
+        sock, early = upgrade.take_socket()
+        taken.append(sock)
+        for again in (upgrade.take_socket, lambda: switch(environ)):
+            with pytest.raises(RuntimeError, match="left HTTP"):
+                again()
+        with sock:
+            sock.sendall(early + sock.recv(100))
+        return speaks_http(environ, start_response)
+
+    with running(application) as server, ask(server, early=b"early ") as client:
+        eventually(lambda: taken, what="the socket is taken")
+        with server.connect() as other:
+            other.send_request("GET", "/", ("Host", "a"))
+            assert other.read_response().status == 200
+        client.send(b"late")
+        assert client.read(10) == b"early late"
+        client.assert_closed()
+
+
+def test_a_response_that_has_begun_keeps_its_socket() -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "8")])(b"HTTP")
+        with pytest.raises(RuntimeError, match="begun"):
+            environ["dualws.upgrade"].take_socket()
+        return [b"HTTP"]
+
+    with running(application) as server, ask(server) as client:
+        assert client.read_response().body == b"HTTPHTTP"
+        client.assert_open()

@@ -257,7 +257,9 @@ def parts() -> Counter[str]:
     found: Counter[str] = Counter()
     for thing in gc.get_objects():
         kind = type(thing)
-        if kind.__name__ in PARTS and kind.__module__.startswith(("dualws_tornado", "tornado", __name__)):
+        if kind.__name__ in PARTS and kind.__module__.startswith(
+            ("dualws_tornado", "tornado", __name__)
+        ):
             found[kind.__name__] += 1
     return found
 
@@ -314,3 +316,54 @@ def test_stopping_closes_what_has_left_http() -> None:
     assert lost[0].is_set()
     with client, pytest.raises((ConnectionEnded, ConnectionResetError)):
         client.read(1)
+
+
+def test_a_socket_that_is_taken_is_the_applications() -> None:
+    """Not a byte is sent, early bytes are handed over, and nothing of Tornado's is kept."""
+    taken = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        upgrade: Upgrade = environ["dualws.upgrade"]
+        sock, early = upgrade.take_socket()
+        for again in (upgrade.take_socket, lambda: switch(environ)):
+            with pytest.raises(RuntimeError, match="left HTTP"):
+                again()
+        taken.set()
+        with sock:
+            sock.settimeout(TIMEOUT)
+            sock.sendall(early + sock.recv(100))
+        start_response("200 OK", [])
+        return [b"HTTP"]
+
+    with running(application) as server, ask(server, early=b"early ") as client:
+        assert taken.wait(TIMEOUT)
+        assert not server.on_loop(lambda: server.server.http_connections)
+        client.send(b"late")
+        assert client.read(10) == b"early late"
+        client.assert_closed()
+
+
+def test_the_socket_of_a_client_that_has_gone_cannot_be_taken() -> None:
+    called = threading.Event()
+    gone = threading.Event()
+    errors: list[BaseException] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        called.set()
+        assert gone.wait(TIMEOUT)
+        try:
+            environ["dualws.upgrade"].take_socket()
+        except ConnectionError as error:
+            errors.append(error)
+        return []
+
+    with running(application) as server:
+        client = ask(server)
+        assert called.wait(TIMEOUT)
+        client.reset()
+        eventually(
+            lambda: not server.on_loop(lambda: server.server.http_connections),
+            what="the server hears of it",
+        )
+        gone.set()
+        eventually(lambda: errors, what="the application is told")

@@ -69,9 +69,9 @@ def main(
     names = list(chosen) or suite.cases(binaries, 16 * 1024 if ci else None)
     seconds = 60 * (limit if limit is not None else 8 if ci else 60)
     servers: list[LiveServer] = []
+    runs: list[suite.Run] = []
     begin = time.monotonic()
     try:
-        runs = []
         for backend in backends:
             server = LiveServer(backend, OPTIONS)
             servers.append(server)
@@ -81,6 +81,8 @@ def main(
         _watch(runs, servers)
         failed = sum(_judge(run, len(names), time.monotonic() - begin) for run in runs)
     finally:
+        for run in runs:
+            run.stop()
         for server in servers:
             server.stop()
     click.echo(f"Reports: {cache / 'reports'}")

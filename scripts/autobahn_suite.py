@@ -110,11 +110,16 @@ class Run:
         """Whether the suite still runs, within its limit."""
         return self._process.poll() is None and time.monotonic() < self._deadline
 
-    def verdicts(self) -> list[Verdict]:
-        """What is wrong, empty when every case is as it must be; ends the run."""
+    def stop(self) -> None:
+        """End the suite if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+    def verdicts(self) -> list[Verdict]:
+        """What is wrong, empty when every case is as it must be; ends the run."""
+        if self._process.poll() is None:
+            self.stop()
             limit = f"the time limit came during case {self.last}, its {self.begun}th"
             return [Verdict("all", limit)]
         self._reader.join()

@@ -13,6 +13,7 @@ A server's output since the beginning of the test is shown when the test fails.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -104,11 +105,14 @@ def serve_app(
         _watch(request, server)
         return server
 
-    yield start
-    for server in servers:
-        if server.running:
-            server.check()
-        server.stop()
+    with contextlib.ExitStack() as stops:
+        yield start
+        # Also when one of them has printed what a test did not expect.
+        for server in servers:
+            stops.callback(server.stop)
+        for server in servers:
+            if server.running:
+                server.check()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -35,12 +35,18 @@ def progress(console: Console) -> Progress:
 
 def matrix(results: Sequence[Result]) -> Table:
     """Groups of behaviour by backends and styles: passed of all, and the time."""
-    table = Table(title="dualws conformance", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table = Table(
+        title="dualws conformance",
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
+        padding=0,
+    )
     table.add_column("group", no_wrap=True)
     wanted = columns(results)
     for backend, style in wanted:
         table.add_column(f"{backend}\n{style}", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
+    table.add_column("seconds", justify="right", no_wrap=True)
     for group in rows(results):
         cells = [_cell(cell(results, group, column)) for column in wanted]
         seconds = sum(result.seconds for result in results if result.case.group == group)

@@ -60,6 +60,8 @@ _DECODER = codecs.getincrementaldecoder("utf-8")
 _UNBOUNDED = 1 << 62
 #: Bytes inflated before others get a turn: 64 KiB from the network may hold 64 MiB.
 _INFLATE_TURN = 256 * 1024
+#: Pieces of a message that are kept apart: a peer may send it two bytes at a time.
+_JOIN = 256
 _FIN = 0x80
 _RSV1 = 0x40
 _RESERVED = 0x70
@@ -102,6 +104,7 @@ class Stream:
         "_deflate",
         "_fin",
         "_inflated",
+        "_joined",
         "_key",
         "_left",
         "_opcode",
@@ -141,6 +144,7 @@ class Stream:
         self._opcode = 0  # TEXT, BINARY, or 0 between messages
         self._compressed = False
         self._parts: list[str] | list[bytes] = []
+        self._joined = 0  # how many of them are not to be joined again
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
         # its frame under way, if the payload is not complete
@@ -301,6 +305,7 @@ class Stream:
             self._opcode = opcode
             self._compressed = bool(first & _RSV1)
             self._parts = []
+            self._joined = 0
             if opcode == TEXT:
                 self._decoder = _DECODER()
         self._fin = first >= _FIN
@@ -332,18 +337,30 @@ class Stream:
     def _store(self, data: bytes, final: bool) -> None:
         """Keep a piece of the message, found to be UTF-8 so far if it is text."""
         self._size += len(data)
+        part: str | bytes = data
+        if self._decoder is not None:
+            try:
+                part = self._decoder.decode(data, final)
+            except UnicodeDecodeError:
+                raise _invalid_text() from None
+        if part:  # frames without payload count for nothing, and may be without end
+            self._parts.append(part)  # type: ignore[arg-type]
+            if len(self._parts) - self._joined >= _JOIN:
+                self._join()
         if self._decoder is None:
-            self._parts.append(data)  # type: ignore[arg-type]
             return
-        try:
-            self._parts.append(self._decoder.decode(data, final))  # type: ignore[arg-type]
-        except UnicodeDecodeError:
-            raise _invalid_text() from None
         # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
         # which the second one already gives away.
         rest = b"" if final else self._decoder.getstate()[0]
         if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
             raise _invalid_text()
+
+    def _join(self) -> None:
+        """Make the last pieces one: alone, each takes many times the memory of a few bytes."""
+        parts = self._parts
+        empty = "" if self._decoder is not None else b""
+        parts[self._joined :] = [empty.join(parts[self._joined :])]  # type: ignore[arg-type, list-item]
+        self._joined += 1
 
     def _inflate(self, data: bytes, final: bool) -> None:
         """Keep what compressed payload holds (RFC 7692 section 6.2)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 
 import pytest
 
@@ -215,3 +216,33 @@ def test_ws4pys_interface_builds_the_same_frames() -> None:
     assert stream.close(1001, "bye").single() == b"\x88\x05\x03\xe9bye"
     assert stream.ping("p") == b"\x89\x01p"
     assert stream.pong(b"p") == b"\x8a\x01p"
+
+
+def test_frames_without_payload_take_no_memory() -> None:
+    stream = Stream(1000)
+    for first in (0x01, 0x02):
+        stream.feed(frame(first))
+        flood = frame(0x00) * 2000
+        tracemalloc.start()
+        for _ in range(20):
+            assert stream.feed(flood) == []
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert kept < 16 * 1024
+        assert len(stream.feed(frame(0x80, b"x"))) == 1
+
+
+@pytest.mark.parametrize(("first", "piece"), [(0x01, "é".encode()), (0x02, b"\xff\x00")])
+def test_a_message_in_tiny_frames_takes_little_more_than_its_size(first: int, piece: bytes) -> None:
+    size = 128 * 1024
+    stream = Stream(size + 2)
+    stream.feed(frame(first))
+    portion = frame(0x00, piece) * 1024
+    tracemalloc.start()
+    for _ in range(size // 2 // 1024):
+        assert stream.feed(portion) == []
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 3 * size
+    whole = piece * (size // 2 + 1)
+    assert stream.feed(frame(0x80, piece)) == [whole.decode() if first == 0x01 else whole]

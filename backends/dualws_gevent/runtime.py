@@ -48,17 +48,22 @@ class Waiter:
         try:
             if not self._woken:
                 if timeout is None:
-                    while not self._woken:
-                        # A note left for an earlier wait may come late.
-                        self._greenlet = current
+                    while True:
                         hub.switch()
+                        # A note left for an earlier wait may come late. Again first this, then
+                        # the look: another thread may wake in between.
+                        self._greenlet = current
+                        if self._woken:
+                            break
                 else:
                     timer = hub.loop.timer(max(timeout, 0.0))
                     expired: list[bool] = []
                     timer.start(self._expire, expired)
-                    while not self._woken and not expired:
-                        self._greenlet = current
+                    while True:
                         hub.switch()
+                        self._greenlet = current
+                        if self._woken or expired:
+                            break
             woken, self._woken = self._woken, False
             return woken
         finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
+import gevent.monkey
 import pytest
 
-from dualws_gevent.runtime import Runtime
+from dualws_gevent.runtime import Runtime, Waiter
 from support.timing import TIMEOUT
 
 
@@ -98,6 +99,49 @@ def test_a_note_for_an_earlier_wait_does_not_end_the_next(runtime: Runtime) -> N
     gevent.spawn(wake_then_wait_again)
     assert waiting.get(timeout=TIMEOUT) is True
     assert waiter.wait(0.01) is False
+
+
+def test_a_wake_from_a_thread_just_after_a_late_note_is_not_lost(runtime: Runtime) -> None:
+    class Watched(Waiter):
+        """Is woken by another thread right after a look at whether it was woken."""
+
+        armed = False
+        woken = False
+
+        @property
+        def _woken(self) -> bool:  # type: ignore[override]
+            seen = self.woken
+            if self.armed:
+                self.armed = False
+                in_a_thread(self.wake)
+            return seen
+
+        @_woken.setter
+        def _woken(self, value: bool) -> None:
+            self.woken = value
+
+        def late_note(self) -> None:
+            self.armed = True
+            self._deliver()
+
+    waiter = Watched()
+    waiting = gevent.spawn(waiter.wait)
+    gevent.sleep(0)
+    runtime.call_soon(waiter.late_note)
+    assert waiting.get(timeout=TIMEOUT) is True
+
+
+def in_a_thread(function: Callable[[], object]) -> None:
+    """Call *function* in a real thread, without letting the hub run."""
+    done = gevent.monkey.get_original("_thread", "allocate_lock")()
+    done.acquire()
+
+    def run() -> None:
+        function()
+        done.release()
+
+    gevent.monkey.get_original("_thread", "start_new_thread")(run, ())
+    assert done.acquire(timeout=TIMEOUT)
 
 
 def test_a_kill_leaves_the_waiter_usable(runtime: Runtime) -> None:

@@ -36,7 +36,6 @@ class AsyncWebSocket(Face):
         self._open_connection = ws.connection
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._arrival: asyncio.Future[None] | None = None
 
     # -- messages ------------------------------------------------------------------
 
@@ -49,8 +48,9 @@ class AsyncWebSocket(Face):
         """
         connection = self._open_connection
         while True:
-            arrival = self._arrival = self._loop.create_future()
-            message = connection.take(self._arrived)
+            # A future for each wait: a late or a refused call must not touch that of another.
+            arrival = self._loop.create_future()
+            message = connection.take(functools.partial(self._resolve, arrival))
             if message is WAIT:
                 try:
                     if timeout is None:
@@ -66,10 +66,6 @@ class AsyncWebSocket(Face):
                 return None
             else:
                 return message  # type: ignore[return-value]
-
-    def _arrived(self) -> None:
-        if self._arrival is not None:
-            self._resolve(self._arrival)
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """The messages, until the websocket ends."""

@@ -120,6 +120,9 @@ class Connection(Sender):
 
     def eof_received(self) -> None:
         with self._lock:
+            if self._close_sent:
+                # Its answer to our close frame will not come any more.
+                self._transport.close()
             ready = self._ended(1006, "the peer closed the connection without a close frame", None)
         if ready is not None:
             ready()

@@ -256,6 +256,15 @@ def test_half_close_delivers_what_came_and_sends_no_close_frame(case: Case) -> N
     assert case.connection.close_code == 1006
 
 
+def test_a_peer_that_closes_instead_of_answering_our_close_is_not_waited_for(case: Case) -> None:
+    case.connection.close(4001, "done")
+    assert case.transport.ended == ""
+    case.connection.eof_received()
+    assert case.transport.ended == "closed"
+    assert case.connection.close_code == 4001
+    assert len(case.transport.written) == 1
+
+
 def test_a_message_over_the_limit_is_1009() -> None:
     case = Case(max_message_size=10)
     assert case.take() is WAIT

@@ -28,17 +28,25 @@ native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "
 
 
 class Waiter:
-    """Implements :class:`dualws.contract.Waiter` for greenlets, in any real thread."""
+    """Implements :class:`dualws.contract.Waiter`: for greenlets, and for other real threads.
 
-    __slots__ = ("_greenlet", "_hub", "_woken")
+    :param ident: identity of the hub's real thread; code in another one has no hub that
+        would wait for long, and waits for a native lock
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_gate", "_greenlet", "_hub", "_ident", "_woken")
+
+    def __init__(self, ident: int) -> None:
+        self._ident = ident
         self._woken = False
         self._hub: Hub | None = None
         self._greenlet: greenlet | None = None
+        self._gate: Any = None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
+        if native_ident() != self._ident:
+            return self._wait_in_thread(timeout)
         hub = self._hub = get_hub()
         current = getcurrent()
         timer = None
@@ -72,9 +80,23 @@ class Waiter:
                 timer.stop()
                 timer.close()
 
+    def _wait_in_thread(self, timeout: float | None) -> bool:
+        gate = _allocate_lock()
+        gate.acquire()
+        self._gate = gate
+        if not self._woken:
+            gate.acquire(True, -1 if timeout is None else timeout)
+        self._gate = None
+        woken, self._woken = self._woken, False
+        return woken
+
     def wake(self) -> None:
         """Let the waiting code go on: from any thread, before or during the wait."""
         self._woken = True
+        gate = self._gate
+        if gate is not None:
+            gate.release()
+            return
         hub = self._hub
         if hub is None or self._greenlet is None:
             return
@@ -149,7 +171,7 @@ class Runtime:
 
     def waiter(self) -> Waiter:
         """A new waiter."""
-        return Waiter()
+        return Waiter(self._ident)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Run *function* in the hub, soon and never before this returns; from any thread."""

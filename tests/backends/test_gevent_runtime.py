@@ -63,21 +63,30 @@ def test_a_wake_from_another_thread(runtime: Runtime) -> None:
     thread.join(TIMEOUT)
 
 
-def test_a_wait_in_another_thread(runtime: Runtime) -> None:
-    waiter, waiting = runtime.waiter(), threading.Event()
-    results: list[bool] = []
+def test_waits_in_a_real_thread_whose_hub_has_nothing_to_do(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    results: list[object] = []
+    ended = gevent.get_hub().loop.async_()
 
     def wait() -> None:
-        waiting.set()
-        results.append(waiter.wait(TIMEOUT))
-        gevent.get_hub().destroy(destroy_loop=True)
+        try:
+            results.append(waiter.wait(0.01))
+            results.append(waiter.wait())
+            results.append(waiter.wait())
+        except BaseException as error:
+            results.append(error)
+        ended.send()
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert waiting.wait(TIMEOUT)
-    waiter.wake()
-    thread.join(TIMEOUT)
-    assert results == [True]
+    gevent.monkey.get_original("_thread", "start_new_thread")(wait, ())
+    for answers in ([False], [False, True]):
+        with gevent.Timeout(TIMEOUT):
+            while results != answers:
+                gevent.sleep(0.01)
+        gevent.sleep(0.05)
+        waiter.wake()
+    with gevent.Timeout(TIMEOUT):
+        gevent.get_hub().wait(ended)
+    assert results == [False, True, True]
 
 
 def test_a_wait_that_times_out_and_one_that_follows(runtime: Runtime) -> None:
@@ -124,7 +133,7 @@ def test_a_wake_from_a_thread_just_after_a_late_note_is_not_lost(runtime: Runtim
             self.armed = True
             self._deliver()
 
-    waiter = Watched()
+    waiter = Watched(runtime._ident)
     waiting = gevent.spawn(waiter.wait)
     gevent.sleep(0)
     runtime.call_soon(waiter.late_note)

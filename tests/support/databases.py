@@ -1,7 +1,8 @@
 """Database servers of the tests' own: started on a socket in a fresh folder, and stopped by pid.
 
-Law: nothing that the machine runs is touched, and nothing stays behind. Both servers refuse to
-be root, so root lends them a user of the system.
+Law: nothing that the machine runs is touched, and nothing stays behind, also when the tests are
+killed: a shell holds each server, and ends it when the tests' end of a pipe is closed. Both
+servers refuse to be root, so root lends them a user of the system.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ from typing import Any
 from support.machine import find
 from support.timing import TIMEOUT, eventually
 
+#: Runs FOLDER SIGNAL COMMAND… until its standard input ends; then stops it and empties the folder.
+KEEPER = """
+folder=$1; stop=$2; shift 2
+"$@" </dev/null & server=$!
+cat >/dev/null
+kill -s "$stop" "$server"
+wait "$server"
+rm -rf "$folder"/*
+"""
 #: Connections that the servers admit.
 MAX_CONNECTIONS = 20
 NAME = "dualws"
@@ -49,30 +59,25 @@ def run(*command: str, owner: str | None, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def started(
-    *command: str, owner: str | None, folder: Path, stop: signal.Signals
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process; *stop* is the signal that ends it at once and in order."""
+def started(*command: str, owner: str | None, folder: Path, stop: signal.Signals) -> Iterator[None]:
+    """A server; *stop* is the signal that ends it at once and in order."""
     log = (folder / "log").open("wb")
     with log:
         process = subprocess.Popen(
-            command,
+            ["sh", "-c", KEEPER, "sh", str(folder), stop.name.removeprefix("SIG"), *command],
             user=owner,
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         try:
-            yield process
+            yield
         finally:
-            process.send_signal(stop)
-            try:
-                process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(TIMEOUT)
 
 
 class PostgreSQL:
@@ -108,9 +113,9 @@ class PostgreSQL:
             words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
             with started(
                 *(postgres, "-D", data, *words), owner=owner, folder=folder, stop=signal.SIGINT
-            ) as process:
+            ):
                 server = cls(folder)
-                eventually(lambda: server._is_up(process), what=f"PostgreSQL: {folder / 'log'}")
+                server._wait()
                 yield server
 
     def connect(self, name: str = "postgres") -> Any:
@@ -121,10 +126,15 @@ class PostgreSQL:
             host=str(self.folder), user=NAME, dbname=name, autocommit=True, connect_timeout=5
         )
 
-    def _is_up(self, process: subprocess.Popen[bytes]) -> bool:
+    def _wait(self) -> None:
+        try:
+            eventually(self._is_up, what="PostgreSQL did not start")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(self.folder / 'log').read_text()}") from None
+
+    def _is_up(self) -> bool:
         import psycopg
 
-        assert process.poll() is None, (self.folder / "log").read_text()
         try:
             self.connect().close()
         except psycopg.OperationalError:
@@ -187,9 +197,9 @@ class MariaDB:
                 owner=owner,
                 folder=folder,
                 stop=signal.SIGTERM,
-            ) as process:
+            ):
                 database = cls(folder)
-                eventually(lambda: database._is_up(process), what=f"MariaDB: {folder / 'log'}")
+                database._wait()
                 yield database
 
     def connect(self) -> Any:
@@ -198,10 +208,15 @@ class MariaDB:
 
         return pymysql.connect(unix_socket=str(self.folder / "socket"), user="root")
 
-    def _is_up(self, process: subprocess.Popen[bytes]) -> bool:
+    def _wait(self) -> None:
+        try:
+            eventually(self._is_up, what="MariaDB did not start")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{(self.folder / 'log').read_text()}") from None
+
+    def _is_up(self) -> bool:
         import pymysql
 
-        assert process.poll() is None, (self.folder / "log").read_text()
         if not (self.folder / "socket").exists():
             return False
         try:

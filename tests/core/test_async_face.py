@@ -66,11 +66,11 @@ def test_a_call_for_a_wait_that_is_over_does_not_end_the_next() -> None:
     async def main() -> None:
         connection = OneMessage()
         ws = face(connection)
+        timed_out = asyncio.ensure_future(ws.receive(0.01))
+        await asyncio.sleep(0)
+        late = connection.arrive("first")
         with pytest.raises(TimeoutError):
-            cancelled = asyncio.ensure_future(ws.receive(0.01))
-            await asyncio.sleep(0)
-            late = connection.arrive("first")
-            await cancelled
+            await timed_out
         assert await ws.receive() == "first"
         waiting = asyncio.ensure_future(ws.receive())
         await asyncio.sleep(0)

@@ -285,7 +285,7 @@ class Server(ABC):
         #: called once when the last websocket has gone
         self.on_empty: Callable[[], object] | None = None
         #: called with what a websocket's handler raised, once that is logged: for tests
-        self.on_handler_failed: Callable[[Exception], object] | None = None
+        self.on_handler_failed: Callable[[BaseException], object] | None = None
         #: called once connections are accepted, by :meth:`opened`
         self.on_opened: Callable[[], object] | None = None
 

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from dualws import auth, sessions
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
+from dualws.database import release_connections
 from dualws.errors import HandshakeError
 from dualws.events import WebSocketView
 from dualws.faces import WebSocket
@@ -26,7 +27,7 @@ from dualws.middleware import (
     ENVIRON_SUBPROTOCOL,
 )
 from dualws.protocol.handshake import not_attempted
-from dualws.styles import Style, style_of
+from dualws.styles import Style, failed, style_of
 
 Handler: TypeAlias = Callable[..., object]
 View: TypeAlias = Callable[..., HttpResponseBase]
@@ -138,8 +139,14 @@ def _begin(
     kwargs: dict[str, Any],
 ) -> None:
     """Django is through with the request: from here on it is the handler's."""
-    sessions.detach(request)
-    style.run(ws, request, args, kwargs)
+    try:
+        sessions.detach(request)
+        style.run(ws, request, args, kwargs)
+    except BaseException as error:
+        # The handler has not even begun: nobody else would close the websocket.
+        failed(ws, request, error)
+        ws.close()
+        release_connections()
 
 
 def _websocket_of(request: HttpRequest) -> WebSocket:

@@ -104,7 +104,7 @@ class EventDriver:
         """Call the handler; an exception of its ends the websocket."""
         try:
             method(*args)
-        except Exception as error:
+        except BaseException as error:
             failed(self._connection, error, repr(self._handler))
 
 

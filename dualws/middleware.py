@@ -138,9 +138,7 @@ class WebSocketMiddleware:
         except Exception as error:
             _close(result)
             if websocket.accepted:
-                failed(websocket.connection, error, websocket.path)
-                release_connections()
-                return ()
+                return _failed_inside(websocket, error)
             if offer is not None and offer.taken:
                 _taker_failed(websocket, error)
                 release_connections()
@@ -148,10 +146,10 @@ class WebSocketMiddleware:
             if websocket.refusal is not None:
                 return _refuse(websocket.refusal, start_response)
             raise
-        except BaseException:
+        except BaseException as error:
             _close(result)
             if websocket.accepted:
-                release_connections()
+                return _failed_inside(websocket, error)
             raise
         if websocket.accepted:
             return self._accepted_inside(websocket, response, result)
@@ -177,7 +175,7 @@ class WebSocketMiddleware:
         try:
             for _ in result:
                 pass
-        except Exception as error:
+        except BaseException as error:
             failed(websocket.connection, error, websocket.path)
         finally:
             _close(result)
@@ -201,6 +199,17 @@ class WebSocketMiddleware:
             _close(result)
             release_connections()
         return ()
+
+
+def _failed_inside(websocket: WebSocket, error: BaseException) -> Iterable[bytes]:
+    """The application accepted and raised: there is nobody left to serve the websocket."""
+    try:
+        failed(websocket.connection, error, websocket.path)
+    finally:
+        # What was raised may be the end of another websocket, and no failure of this one.
+        websocket.close()
+        release_connections()
+    return ()
 
 
 def _face() -> type[WebSocket]:

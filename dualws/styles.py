@@ -69,7 +69,7 @@ class BlockingStyle:
     ) -> None:
         try:
             self._view(request, ws, *args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
             failed(ws, request, error)
         finally:
             ws.close()
@@ -102,7 +102,7 @@ class AsyncStyle:
         use_for_sync_to_async(HandlerExecutor(ws.connection.runtime))
         try:
             await self._view(request, face, *args, **kwargs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the loop
             failed(ws, request, error)
         finally:
             ws.close()
@@ -149,6 +149,6 @@ def drive(ws: WebSocket, handler: EventHandler) -> None:
     EventDriver(ws.connection, handler, release_connections).start()
 
 
-def failed(ws: WebSocket, request: HttpRequest, error: Exception) -> None:
+def failed(ws: WebSocket, request: HttpRequest, error: BaseException) -> None:
     """The handler raised: log it and close."""
     failures.failed(ws.connection, error, ws.path, {"request": request, "status_code": 500})

@@ -1,0 +1,49 @@
+"""A handler's end is its own: whatever it raises, its peer is told and no other notices."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from support import frames
+from support.frames import TEXT, build, read_frame
+from support.raw import RawClient
+from support.server import LiveServer
+
+
+def open_socket(server: LiveServer, path: str) -> RawClient:
+    client = server.connect()
+    assert frames.handshake(client, path, server.netloc).status == 101
+    return client
+
+
+def echoes(client: RawClient) -> bool:
+    client.send(build(TEXT, b"still here"))
+    return read_frame(client).payload == b"still here"
+
+
+@pytest.mark.parametrize("style", ["blocking", "events", "async", "inside"])
+def test_sys_exit_in_a_handler_ends_nothing_but_its_websocket(live: LiveServer, style: str) -> None:
+    key = uuid.uuid4().hex
+    with (
+        open_socket(live, "/ws/echo/") as other,
+        open_socket(live, "/ws/async/") as other_async,
+        open_socket(live, f"/ws/ends/{style}/?key={key}") as client,
+    ):
+        assert echoes(other)
+        assert echoes(other_async)
+        client.send(build(TEXT, b"exit"))
+        end = read_frame(client)
+        assert (end.close_code, end.close_reason) == (1011, "the handler failed")
+        live.expect_traceback(f"SystemExit: {style}")
+        assert echoes(other)
+        assert echoes(other_async)
+        if style == "events":
+            assert live.get_json("/notes/", key=key) == [[1011, "the handler failed"]]
+
+
+def test_a_handler_that_cannot_be_made_closes_its_websocket(live: LiveServer) -> None:
+    with open_socket(live, "/ws/ends/unmade/") as client:
+        assert read_frame(client).close_code == 1011
+    live.expect_traceback("ws4py's handler cannot be made")

@@ -1,0 +1,52 @@
+"""Handlers that end in ways that ``except Exception`` does not see, or before they begin."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from django.http import HttpRequest
+from django.urls import path
+from ws4py.websocket import WebSocket as Ws4pyWebSocket
+
+from dualws import WebSocketView, websocket
+from support.notes import note
+
+
+@websocket
+def blocking(request: HttpRequest, ws: Any) -> None:
+    ws.receive()
+    sys.exit("blocking")
+
+
+class Events(WebSocketView):
+    def received_message(self, message: str | bytes) -> None:
+        sys.exit("events")
+
+    def closed(self, code: int, reason: str) -> None:
+        note(self.request.GET["key"], [code, reason])
+
+
+@websocket
+async def coroutine(request: HttpRequest, ws: Any) -> None:
+    await ws.receive()
+    sys.exit("async")
+
+
+def inside(request: HttpRequest) -> NoReturn:
+    request.META["wsgi.websocket"].receive()
+    sys.exit("inside")
+
+
+class Unmade(Ws4pyWebSocket):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("ws4py's handler cannot be made")
+
+
+urlpatterns = [
+    path("blocking/", blocking),
+    path("events/", websocket(Events)),
+    path("async/", coroutine),
+    path("inside/", inside),
+    path("unmade/", websocket(Unmade)),
+]

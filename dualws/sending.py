@@ -230,7 +230,8 @@ class Sender(ABC):
 
     def _end_fragments(self) -> Callable[[], object] | None:
         turn = self._turn
-        assert turn is not None
+        if turn is None:
+            return None  # lost: all that waited for a turn were let go at the same time
         while True:
             with self._lock:
                 if self._close_sent or self._lost:
@@ -311,6 +312,10 @@ class Sender(ABC):
     def _wake_senders(self) -> None:
         with self._lock:
             senders, self._senders = self._senders, None
+            if self._lost and self._turn is not None and self._turn.next:
+                # The one whose turn it is may wait for something else for ever.
+                senders = [*(senders or ()), *self._turn.next]
+                self._turn.next.clear()
         for wake in senders or ():
             wake()
 

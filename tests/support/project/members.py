@@ -158,7 +158,9 @@ def session_inside(request: HttpRequest) -> HttpResponse:
 
 def cart(request: HttpRequest) -> HttpResponse:
     """The whole session; ``set`` (JSON) changes it first."""
-    request.session.update(json.loads(request.GET.get("set", "{}")))
+    changes = json.loads(request.GET.get("set", "{}"))
+    if changes:  # even an empty update() makes Django save all that it has read
+        request.session.update(changes)
     return JsonResponse({k: v for k, v in request.session.items() if not k.startswith("_auth")})
 
 

@@ -92,6 +92,7 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_turn_that_lasts_counts_no_more(case: Case) -> None:
     hold = threading.Event()
     case.parked(0, hold).wake()
+    eventually(lambda: case.ran == [0], what="the first did not run")
     other = case.parked(1)
     other.wake()
     for _ in range(3):

@@ -12,8 +12,19 @@ import pytest
 from support.timing import TIMEOUT
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "install-machine"
-WANTED = ("curl", "ps", "node", "npm", "chromium", "initdb", "mariadb-install-db")
-PACKAGES = {"curl", "procps", "nodejs", "npm", "chromium", "postgresql", "mariadb-server"}
+#: Program -> Debian package
+WANTED = {
+    "curl": "curl",
+    "ps": "procps",
+    "node": "nodejs",
+    "npm": "npm",
+    "chromium": "chromium",
+    "initdb": "postgresql",
+    "mariadb-install-db": "mariadb-server",
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+}
+PACKAGES = set(WANTED.values())
 
 #: Writes down how it is called and, when it installs, makes what was wanted.
 APT = """#!/bin/sh

@@ -21,6 +21,8 @@ PROGRAMS = {
     "initdb": ("initdb",),
     "mariadbd": ("mariadbd", "mysqld"),
     "mariadb-install-db": ("mariadb-install-db", "mysql_install_db"),
+    "nginx": ("nginx",),
+    "haproxy": ("haproxy",),
 }
 
 #: Where some systems keep programs of servers, outside a user's PATH.

@@ -99,6 +99,7 @@ class LiveServer:
     :param options: more words for ``dualws serve``
     :param env: more environment variables
     :param host: address to listen on, as in ``--bind``
+    :param port: port to listen on; 0 for a free one
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class LiveServer:
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.application = application
         self.backend = backend
@@ -118,7 +120,7 @@ class LiveServer:
             sys.executable,
             *(word for rule in WARNINGS for word in ("-W", rule)),
             *("-m", "dualws.serving.cli", "serve", application),
-            *("--backend", backend, "--bind", f"{host}:0"),
+            *("--backend", backend, "--bind", f"{host}:{port}"),
             *options,
         ]
         self.process = subprocess.Popen(

@@ -110,6 +110,8 @@ class AsyncWebSocket(Face):
             await self._send_fragments(data, binary, compress)
             return
         connection = self._open_connection
+        if connection.behind and not connection.closed:
+            await self._wait_for_peer()
         if not connection.write(message_frame(data, binary, compress, connection.deflate)):
             await self._wait_for_peer()
 
@@ -131,22 +133,25 @@ class AsyncWebSocket(Face):
         """
         await self.send(json_messages.encode(value, encoder), compress=compress)
 
-    async def _wait_for_peer(self) -> None:
+    async def _wait_for_peer(self, *, own: bool = False) -> None:
         connection = self._open_connection
+        connection.behind = True
         while True:
             room = self._loop.create_future()
             drained = functools.partial(self._resolve, room)
-            before = connection.when_drained(drained)
+            before = connection.when_drained(drained, own=own)
             if before is None:
-                return
+                break
             try:
                 async with asyncio.timeout(connection.config.send_timeout):
                     await room
-                return
             except TimeoutError:
-                if not connection.cancel_drained(drained):
-                    return
-                connection.check_progress(before)
+                if connection.cancel_drained(drained):
+                    connection.check_progress(before)
+            except BaseException:  # cancelled while it waited
+                connection.cancel_drained(drained)
+                raise
+        connection.behind = False
 
     async def _send_fragments(
         self, data: AsyncChunks, binary: bool | None, compress: bool | None
@@ -169,10 +174,10 @@ class AsyncWebSocket(Face):
                 if frame is not None:
                     begun = True
                     if not connection.write_fragment(frame):
-                        await self._wait_for_peer()
+                        await self._wait_for_peer(own=True)
             begun = True
             if not connection.write_fragment(fragments.last()):
-                await self._wait_for_peer()
+                await self._wait_for_peer(own=True)
             complete = True
         finally:
             connection.end_fragments(complete or not begun)

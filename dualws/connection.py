@@ -19,7 +19,7 @@ from dualws.contract import Timer, Transport, Waiter
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
-from dualws.sending import Sender
+from dualws.sending import Sender, Turn
 
 if TYPE_CHECKING:
     from dualws.auth import Identity
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 GRACE = 1.0
 #: Events parsed before the handler gets its turn.
 _PARSE_LIMIT = 256
-#: Pongs are not piled up for a peer that sends pings and reads nothing.
+#: Seconds that our close frame waits for messages that a message in fragments holds up.
+HELD_GRACE = GRACE / 2
+#: Pings of one read that are answered each, the latest ones; of more, RFC 6455 section 5.5.3
+#: asks for no more than one.
+_PONGS = 16
+#: Pongs are not piled up for a peer that sends pings and reads nothing: it gets the latest.
 _PONG_LIMIT = 64 * 1024
 
 
@@ -66,6 +71,7 @@ class Connection(Sender):
         "_inbox",
         "_inbox_bytes",
         "_paused",
+        "_pongs",
         "_ready",
         "_reply",
         "_silent_ticks",
@@ -83,6 +89,8 @@ class Connection(Sender):
         self._inbox: deque[str | bytes | Pong] = deque()
         self._inbox_bytes = 0
         self._paused = False
+        #: data of pings that are to be answered
+        self._pongs: deque[bytes] | None = None
         #: to be called once, without the lock, when there is something to take
         self._ready: Callable[[], object] | None = None
         self._waiter: Waiter | None = None
@@ -122,12 +130,15 @@ class Connection(Sender):
         with self._lock:
             if self._close_sent:
                 # Its answer to our close frame will not come any more.
-                self._transport.close()
+                self._peer_over()
             ready = self._ended(1006, "the peer closed the connection without a close frame", None)
         if ready is not None:
             ready()
 
     def drained(self) -> None:
+        if self._pongs:
+            with self._lock:
+                self._answer_pings()
         self._wake_senders()
 
     def connection_lost(self, error: OSError | None) -> None:
@@ -171,6 +182,8 @@ class Connection(Sender):
             if not stream.pending or (inbox and not self._end):
                 break
             data = b""
+        if self._pongs:
+            self._answer_pings()
         if inbox and self._ready is not None:
             ready, self._ready = self._ready, None
         if not self._end and (
@@ -184,21 +197,43 @@ class Connection(Sender):
 
     def _act(self, event: Event) -> Callable[[], object] | None:
         if type(event) is Ping:
-            if not self._close_sent and self._transport.buffered <= _PONG_LIMIT:
-                self._write(frames.build(frames.PONG, event.data))
+            if self._pongs is None:
+                self._pongs = deque(maxlen=_PONGS)
+            self._pongs.append(event.data)
         elif type(event) is Pong:
             if self.wants_pongs and not self._end:
                 self._inbox.append(event)
         elif type(event) is Close:
+            self._answer_pings()
             if self._close_sent:  # it is the answer to ours: the handshake is complete
-                self._transport.close()
+                self._peer_over()
             code, reason = event
             reply = frames.close(None if code == 1005 else code, reason)
             return self._ended(code, reason, reply)
         elif type(event) is Failure:
+            self._answer_pings()
             code, reason = event
             return self._ended(code, reason, frames.close(code, reason))
         return None
+
+    def _answer_pings(self) -> None:
+        """Send the pongs that are due (RFC 6455 section 5.5.3); with the lock held."""
+        pongs = self._pongs
+        if pongs is None or self._close_sent or self._lost:
+            return
+        if self._transport.buffered > _PONG_LIMIT:
+            self._pongs = deque((pongs[-1],), maxlen=_PONGS)
+        else:
+            self._pongs = None
+            self._write(b"".join([frames.build(frames.PONG, data) for data in pongs]))
+
+    def _peer_over(self) -> None:
+        """The peer has ended its side after we ended ours; with the lock held."""
+        turn = self._turn
+        if turn is not None and turn.parting is not None:
+            turn.parting = turn.parting[0], True
+        else:
+            self._transport.close()
 
     def _ended(self, code: int, reason: str, reply: bytes | None) -> Callable[[], object] | None:
         """Put the peer's end in line; with the lock held."""
@@ -219,11 +254,33 @@ class Connection(Sender):
         """Answer the peer's end and close the connection; with the lock held."""
         if self._close_sent or self._lost:
             return
+        self._part_behind(self._reply, over=True)
+
+    def _part_behind(self, frame: bytes | None, *, over: bool) -> None:
+        """Send our close frame behind what was sent before, as :meth:`_part`.
+
+        What a message in fragments holds up is waited for, :data:`HELD_GRACE` seconds.
+        """
         self._close_sent = True
-        if self._reply is not None:
-            self._write(self._reply)
-        self._transport.close()
-        self._start_abort_timer()
+        turn = self._turn
+        if turn is None or not turn.held:
+            self._part(frame, over)
+            return
+        turn.parting = frame, over
+        if self._grace_timer is not None:
+            self._grace_timer.cancel()
+        self._grace_timer = self.runtime.call_later(HELD_GRACE, self._part_late, turn)
+
+    def _part_late(self, turn: Turn) -> None:
+        with self._lock:
+            self._part_after(turn)
+
+    def _part(self, frame: bytes | None, over: bool) -> None:
+        if frame is not None:
+            self._write(frame)
+        if over:
+            self._transport.close()
+        self._abort_timer = self.runtime.call_later(self.config.close_timeout, self.abort)
 
     def _grace_over(self) -> None:
         with self._lock:
@@ -278,16 +335,17 @@ class Connection(Sender):
         message = self._inbox.popleft()
         if type(message) is not Pong:
             self._inbox_bytes -= len(message)
-        if (
-            self._paused
-            and len(self._inbox) <= self.config.max_queued_messages // 2
-            and self._inbox_bytes <= self.config.max_message_size // 2
-        ):
-            self._paused = False
-            if self._stream.pending:
-                self._receive(b"")  # nobody waits: this code has the message
-            if not self._paused:
-                self._transport.resume_reading()
+        if self._paused:
+            self._alive = True
+            if (
+                len(self._inbox) <= self.config.max_queued_messages // 2
+                and self._inbox_bytes <= self.config.max_message_size // 2
+            ):
+                self._paused = False
+                if self._stream.pending:
+                    self._receive(b"")  # nobody waits: this code has the message
+                if not self._paused:
+                    self._transport.resume_reading()
         return message
 
     def cancel_take(self) -> bool:
@@ -347,9 +405,7 @@ class Connection(Sender):
                 self._stream.discarding = True
                 self.close_code = code
                 self.close_reason = reason
-                self._close_sent = True
-                self._write(frames.close(code, reason))
-                self._start_abort_timer()
+                self._part_behind(frames.close(code, reason), over=False)
                 if self._paused:
                     self._paused = False
                     if self._stream.pending:
@@ -357,9 +413,6 @@ class Connection(Sender):
                     self._transport.resume_reading()
         if ready is not None:
             ready()
-
-    def _start_abort_timer(self) -> None:
-        self._abort_timer = self.runtime.call_later(self.config.close_timeout, self.abort)
 
     def abort(self) -> None:
         """Close the connection at once, without a close frame."""
@@ -383,14 +436,29 @@ class Connection(Sender):
         :param ping_after: ticks of silence after which a ping is sent
         :param dead_after: ticks of silence after which the connection is given up
         """
-        if self._alive or self._paused:
+        if self._alive:
             self._alive = False
             self._silent_ticks = 0
             return
         self._silent_ticks += 1
         if self._silent_ticks == ping_after:
             with self._lock:
-                if not self.closed:
+                # A peer that has closed would answer with a reset, which takes away what is unread.
+                if not self.closed and not (self._paused and self._departure()):
                     self._write(frames.build(frames.PING, b""))
         elif self._silent_ticks == dead_after:
-            self.close(1011, "keepalive: nothing came from the peer")
+            if not self._paused:
+                self.close(1011, "keepalive: nothing came from the peer")
+                return
+            self._silent_ticks = 0
+            if why := self._departure():
+                with self._lock:
+                    ready = self._ended(1006, why, None)
+                self.abort()
+                if ready is not None:
+                    ready()
+
+    def _departure(self) -> str:
+        """Why the peer of a connection that is not read from counts as gone; empty otherwise."""
+        departure = getattr(self._transport, "departure", None)
+        return "" if departure is None else str(departure(self.config.ping_timeout / 2))

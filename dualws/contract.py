@@ -209,6 +209,9 @@ class Transport(Protocol):
     def abort(self) -> None:
         """Close at once and drop the buffer; then ``connection_lost(None)``."""
 
+    # Optional: ``departure(silence: float) -> str``, why the peer counts as gone while nothing is
+    # read from it, empty if it does not; *silence* is in seconds without an acknowledgement.
+
 
 class Upgrade(Protocol):
     """One HTTP exchange that may leave HTTP: ``environ["dualws.upgrade"]``."""

@@ -1,7 +1,8 @@
 """The sending half of a connection: in order, and no faster than the peer reads.
 
 Law: what waits for a slow peer is bounded. Code that may block waits for the peer, code
-that may not is told so, and a peer that takes nothing for too long is given up (1008).
+that may not is told so, and a peer that takes nothing for too long is given up (1008). What
+waits for the end of a message in fragments is bounded in the same way, and is no fault of the peer.
 The mutex of the connection is held for microseconds, so a message that must be compressed
 in its turn (RFC 7692, with context takeover) is compressed under a lock of its own.
 """
@@ -9,6 +10,8 @@ in its turn (RFC 7692, with context takeover) is compressed under a lock of its 
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -28,14 +31,33 @@ logger = logging.getLogger("dualws.connection")
 class Turn:
     """A message is under way in fragments: no other may come between (RFC 6455 section 5.4)."""
 
-    __slots__ = ("held", "held_bytes", "next")
+    __slots__ = ("held", "held_bytes", "next", "parting", "producer")
 
     def __init__(self) -> None:
+        #: who produces it: :func:`running`
+        self.producer = running()
         #: messages that were sent meanwhile, in their order
         self.held: deque[Outgoing] = deque()
         self.held_bytes = 0
-        #: called when they may begin a message in fragments of their own
-        self.next: deque[Callable[[], object]] = deque()
+        #: called when they may begin a message in fragments of their own, and who they are
+        self.next: deque[tuple[Callable[[], object], object]] = deque()
+        #: a close frame (or None) that is to follow what is held, and whether the peer's has come
+        self.parting: tuple[bytes | None, bool] | None = None
+
+
+def running() -> object:
+    """What runs this code: an asyncio task, or else a thread or greenlet."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # no loop runs in this thread
+            task = None
+        if task is not None:
+            return task
+    # Also where nothing is patched, and all greenlets have the identity of their thread.
+    greenlet = sys.modules.get("greenlet")
+    return threading.get_ident(), None if greenlet is None else id(greenlet.getcurrent())
 
 
 class Sender(ABC):
@@ -54,6 +76,7 @@ class Sender(ABC):
         "_transport",
         "_turn",
         "_write",
+        "behind",
         "close_code",
         "close_reason",
         "deflate",
@@ -74,6 +97,9 @@ class Sender(ABC):
         self._turn: Turn | None = None
         self._close_sent = False
         self._lost = False
+        #: whether somebody waits for the peer, or was stopped while waiting: who sends next waits
+        #: before, so that a message sent with a time limit again and again does not pile up
+        self.behind = False
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
         self.close_code: int | None = None
         self.close_reason = ""
@@ -97,6 +123,8 @@ class Sender(ABC):
         :raises WebSocketClosed: it is closed
         :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
         """
+        if self.behind and not self.closed:
+            self._wait_for_peer()
         if not self.write(frame):
             self._wait_for_peer()
 
@@ -142,13 +170,17 @@ class Sender(ABC):
             if room and type(frame) is not InOrder:
                 self._write(frame)  # type: ignore[arg-type]
                 return True
+            slow = self._transport.buffered > self.config.send_buffer_size
         if room:
             try:
                 self._write_in_order(frame)  # type: ignore[arg-type]
             except WebSocketClosed:
                 return False
             return True
-        self._too_slow("its buffer is full")
+        if slow:
+            self._too_slow("its buffer is full")
+        else:
+            self._held_up()
         return False
 
     # -- messages in fragments -----------------------------------------------------
@@ -161,6 +193,7 @@ class Sender(ABC):
         :param ready: called once, from any thread, when the turn has come after all
         :return: False when another message is under way in fragments
         :raises WebSocketClosed: it is closed
+        :raises RuntimeError: that message is produced by this very code: it would wait for itself
         """
         if self._order is None:
             return self._begin_fragments(ready)
@@ -174,16 +207,24 @@ class Sender(ABC):
             if self._turn is None:
                 self._turn = Turn()
                 return True
-            self._turn.next.append(ready)
+            me = running()
+            if self._turn.producer == me:
+                raise RuntimeError(
+                    "ws.send(iterator) is called inside the iterator of another message to the "
+                    "same websocket, which would wait for itself: send it before or afterwards, "
+                    "or in one piece"
+                )
+            self._turn.next.append((ready, me))
             return False
 
     def cancel_fragments(self, ready: Callable[[], object]) -> bool:
         """Take :meth:`begin_fragments` back; False when the turn has come already."""
         with self._lock:
-            if self._turn is None or ready not in self._turn.next:
-                return False
-            self._turn.next.remove(ready)
-            return True
+            for waiting in () if self._turn is None else self._turn.next:
+                if waiting[0] == ready:
+                    self._turn.next.remove(waiting)  # type: ignore[union-attr]
+                    return True
+            return False
 
     def write_fragment(self, frame: bytes) -> bool:
         """Send a frame of the message whose turn it is; as :meth:`write`.
@@ -191,7 +232,8 @@ class Sender(ABC):
         :raises WebSocketClosed: it is closed
         """
         with self._lock:
-            if self._close_sent or self._lost:
+            closing = self._close_sent and (self._turn is None or self._turn.parting is None)
+            if closing or self._lost:
                 raise self.closed_error()
             self._write(frame)
             return self._transport.buffered <= self.config.send_buffer_size
@@ -206,7 +248,7 @@ class Sender(ABC):
         if self.write_fragment(frame):
             return
         if wait:
-            self._wait_for_peer()
+            self._wait_for_peer(own=True)
         else:
             self._too_slow("its buffer is full")
             raise self.closed_error()
@@ -218,6 +260,9 @@ class Sender(ABC):
             and the connection is closed (1011)
         """
         if not complete:
+            with self._lock:
+                if self._turn is not None:
+                    self._turn.held.clear()
             self.close(1011, "a message broke off")
         if self._order is None:
             ready = self._end_fragments()
@@ -234,12 +279,14 @@ class Sender(ABC):
             return None  # lost: all that waited for a turn were let go at the same time
         while True:
             with self._lock:
-                if self._close_sent or self._lost:
+                if self._lost or (self._close_sent and turn.parting is None):
                     turn.held.clear()
                 if not turn.held:
                     turn.held_bytes = 0
+                    self._part_after(turn)
                     if turn.next:
-                        return turn.next.popleft()
+                        ready, turn.producer = turn.next.popleft()
+                        return ready
                     self._turn = None
                     return None
                 frame = turn.held.popleft()
@@ -249,11 +296,30 @@ class Sender(ABC):
             assert self.deflate is not None
             compressed = self.deflate.frame(*frame)
             with self._lock:
-                if not (self._close_sent or self._lost):
+                if not (self._lost or (self._close_sent and turn.parting is None)):
                     self._write(compressed)
+
+    def _part_after(self, turn: Turn) -> None:
+        """Nothing is held any more: send the close frame that waited; with the lock held."""
+        parting, turn.parting = turn.parting, None
+        if parting is not None and not self._lost:
+            self._part(*parting)
+
+    @abstractmethod
+    def _part(self, frame: bytes | None, over: bool) -> None:
+        """Send our close frame; with the lock held.
+
+        :param frame: None when none is sent
+        :param over: the peer has ended its side
+        """
 
     def _hold(self, turn: Turn, frame: Outgoing) -> bool:
         """Put a message off until it may be sent; with the lock held."""
+        if turn.held_bytes > self.config.send_buffer_size and turn.producer == running():
+            raise RuntimeError(
+                "more than send_buffer_size is sent inside the iterator of another message to the "
+                "same websocket: what is sent there waits for that message's end"
+            )
         turn.held.append(frame)
         turn.held_bytes += len(frame.payload if isinstance(frame, InOrder) else frame)
         return self._buffered() <= self.config.send_buffer_size
@@ -265,31 +331,40 @@ class Sender(ABC):
 
     # -- a slow peer ---------------------------------------------------------------
 
-    def _wait_for_peer(self) -> None:
+    def _wait_for_peer(self, *, own: bool = False) -> None:
         waiter = self.runtime.waiter()
         wake = waiter.wake
-        while (before := self.when_drained(wake)) is not None:
-            if waiter.wait(self.config.send_timeout):
-                return
-            if not self.cancel_drained(wake):
-                waiter.wait()
-                return
-            self.check_progress(before)
+        self.behind = True
+        while (before := self.when_drained(wake, own=own)) is not None:
+            try:
+                woken = waiter.wait(self.config.send_timeout)
+            except BaseException:  # killed while it waited
+                self.cancel_drained(wake)
+                raise
+            if not woken:
+                if self.cancel_drained(wake):
+                    self.check_progress(before)
+                else:
+                    waiter.wait()
+        self.behind = False
 
-    def when_drained(self, callback: Callable[[], object]) -> int | None:
-        """Call *callback* once, from any thread, when the peer has read or gone.
+    def when_drained(self, callback: Callable[[], object], *, own: bool = False) -> int | None:
+        """Call *callback* once, from any thread, when there may be room again, or the peer is gone.
 
+        :param own: whether it is one's own turn to send fragments: what is held waits for that
         :return: how many bytes wait for the peer; None when the send buffer has room, and
             *callback* will not be called
         """
         with self._lock:
-            before = self._buffered()
-            if before <= self.config.send_buffer_size or self._lost:
+            waiting = self._transport.buffered
+            turn = self._turn
+            held = 0 if turn is None or own or turn.producer == running() else turn.held_bytes
+            if waiting + held <= self.config.send_buffer_size or self._lost:
                 return None
             if self._senders is None:
                 self._senders = []
             self._senders.append(callback)
-            return before
+            return waiting
 
     def cancel_drained(self, callback: Callable[[], object]) -> bool:
         """Take :meth:`when_drained` back; False when *callback* has been, or is being, called."""
@@ -305,7 +380,8 @@ class Sender(ABC):
         :param before: what :meth:`when_drained` returned
         :raises SendTimeout: it has not; the connection is being closed with 1008
         """
-        if self._buffered() >= before:
+        # Without a byte for it, the peer is not who is slow.
+        if before and self._transport.buffered >= before:
             self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
             raise SendTimeout(1008, "the peer reads too slowly")
 
@@ -314,7 +390,7 @@ class Sender(ABC):
             senders, self._senders = self._senders, None
             if self._lost and self._turn is not None and self._turn.next:
                 # The one whose turn it is may wait for something else for ever.
-                senders = [*(senders or ()), *self._turn.next]
+                senders = [*(senders or ()), *(ready for ready, _ in self._turn.next)]
                 self._turn.next.clear()
         for wake in senders or ():
             wake()
@@ -326,6 +402,13 @@ class Sender(ABC):
             self._buffered(),
         )
         self.close(1008, "the peer reads too slowly")
+
+    def _held_up(self) -> None:
+        logger.warning(
+            "closing a websocket with 1011: a message in fragments holds up %d bytes of others",
+            self._buffered(),
+        )
+        self.close(1011, "a message took too long")
 
     def closed_error(self) -> WebSocketClosed:
         """The exception that tells why nothing can be sent."""

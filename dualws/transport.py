@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from dualws.contract import ConnectionOwner, Lock
+from dualws.tcp import departure
 
 #: Most that is taken from one peer before the others get a turn.
 READ_SIZE = 64 * 1024
@@ -151,6 +152,10 @@ class SocketTransport(ABC):
                 self._owner.drained()
 
     # -- the end -----------------------------------------------------------------
+
+    def departure(self, silence: float) -> str:
+        """Why the peer counts as gone though nothing is read (:func:`dualws.tcp.departure`)."""
+        return "" if self._closed else departure(self._sock, silence)
 
     def close(self) -> None:
         with self._lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import addresses, compression, ends, members, queries, sockets, views
+from support.project import addresses, compression, ends, members, queries, slow, sockets, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -31,6 +31,7 @@ urlpatterns = [
     path("async/stream/", views.async_stream),
     path("ws/compression/", include(compression)),
     path("ws/ends/", include(ends)),
+    path("ws/slow/", include(slow)),
     path("ws/", include(sockets)),
     path("db/", include(queries)),
     path("members/", include(members)),

@@ -1,0 +1,38 @@
+"""What the operating system knows of a TCP connection that nothing is read from.
+
+Law: *looking takes nothing*: not a byte is read, so what the peer sent before it left is still
+there for a handler that comes for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+#: States of ``struct tcp_info`` (Linux): reset, and FIN received.
+_CLOSE, _CLOSE_WAIT = 7, 8
+#: Eight bytes, the first is the state, and 13 counters: the fifth is what is not acknowledged,
+#: the last the milliseconds since the last acknowledgement.
+_TCP_INFO = struct.Struct("=B7x13I")
+
+
+def departure(sock: socket.socket, silence: float) -> str:
+    """Why the peer counts as gone; empty while it does not, or where the system does not tell.
+
+    :param silence: seconds without an acknowledgement of what was sent to it
+    """
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return ""
+    try:
+        data = sock.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO.size)
+    except OSError:  # a unix socket: writing to it fails at once when the peer has gone
+        return ""
+    if len(data) < _TCP_INFO.size:
+        return ""
+    state, *counters = _TCP_INFO.unpack(data)
+    if state in (_CLOSE, _CLOSE_WAIT):
+        return "the peer closed the connection without a close frame"
+    if counters[4] and counters[12] > silence * 1000:
+        return f"the peer acknowledged nothing for {counters[12] / 1000:.0f} s"
+    return ""

@@ -1,0 +1,94 @@
+"""Websocket views for peers, and for iterators, that take their time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import path
+
+from dualws import websocket
+from support.notes import note, wait_for_release
+
+
+@websocket
+def nested(request: HttpRequest, ws: Any) -> None:
+    """Sends a message in fragments that tells what sending another one inside it comes to."""
+
+    def chunks() -> Iterator[str]:
+        yield "one "
+        try:
+            ws.send(iter(["inner"]))
+        except RuntimeError as error:
+            yield str(error)
+
+    ws.send(chunks())
+
+
+@websocket
+async def nested_async(request: HttpRequest, ws: Any) -> None:
+    """The same in a coroutine."""
+
+    async def chunks() -> AsyncIterator[str]:
+        yield "one "
+        try:
+            await ws.send(iter(["inner"]))
+        except RuntimeError as error:
+            yield str(error)
+
+    await ws.send(chunks())
+
+
+@websocket
+async def impatient(request: HttpRequest, ws: Any) -> None:
+    """Sends with a time limit, again and again, and notes how much waits for the peer then."""
+    message = bytes(256 * 1024)
+    stopped = 0
+    while stopped < 40:
+        try:
+            await asyncio.wait_for(ws.send(message), 0.01)
+        except TimeoutError:
+            stopped += 1
+    note(request.GET["key"], ws.connection._transport.buffered)
+
+
+@websocket
+def held(request: HttpRequest, ws: Any) -> None:
+    """Sends a message in fragments; another is sent, and the websocket closed, in the midst."""
+    key = request.GET["key"]
+
+    def chunks() -> Iterator[str]:
+        yield "one "
+        note(key, "begun")
+        wait_for_release(key)
+        yield "two"
+
+    def others() -> None:
+        ws.receive()
+        ws.send("three")
+        ws.close(4001, "done")
+        note(key, "closed")
+
+    ws.connection.runtime.spawn(others)
+    ws.send(chunks())
+
+
+@websocket
+def deaf(request: HttpRequest, ws: Any) -> None:
+    """Does not read before the test says so; notes how many messages there were, and the end."""
+    key = request.GET["key"]
+    note(key, "deaf")
+    wait_for_release(key)
+    count = sum(1 for _ in ws)
+    note(key, [count, ws.close_code, ws.close_reason])
+
+
+urlpatterns = [
+    path("deaf/", deaf),
+    path("nested/", nested),
+    path("nested/async/", nested_async),
+    path("impatient/", impatient),
+    path("held/", held),
+]

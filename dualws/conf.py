@@ -20,6 +20,7 @@ from typing import Any
 
 from dualws.contract import ServerConfig
 from dualws.errors import ConfigurationError
+from dualws.rules import RULES
 
 PREFIX = "DUALWS_"
 
@@ -37,15 +38,13 @@ _POSITIVE = {
 #: fields that must lie between two bounds, both included
 _RANGES = {"compression_window_bits": (8, 15)}
 
-_ORIGIN = re.compile(r"^(\*|[A-Za-z][A-Za-z0-9+.-]*://(\*\.)?[^/*\s]+)$")
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
     """One field of the configuration.
 
     :param name: its name in :class:`dualws.contract.ServerConfig`
-    :param type: ``bool``, ``int``, ``float``, or ``tuple`` (of strings)
+    :param type: ``bool``, ``int``, ``float``, ``str``, or ``tuple`` (of strings)
     :param default: its default
     :param help: what its docstring says of it, on one line
     """
@@ -136,11 +135,19 @@ def problem_of(field: Field, value: object) -> Problem | None:
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
             cure = f"Write a list of strings, for example {field.setting} = {_example(field)!r}."
             return Problem(field.setting, "type", f"{said}, not a list of strings.", cure)
-        if field.name == "allowed_origins":
-            bad = [origin for origin in value if not _ORIGIN.match(origin)]
-            if bad:
-                cure = 'Write "https://example.com", "https://*.example.com" or "*".'
-                return Problem(field.setting, "value", f"{said}: {bad[0]!r} is no origin.", cure)
+        rule = RULES.get(field.name)
+        bad = [text for text in value if not rule.accepts(text)] if rule else ()
+        if rule and bad:
+            message = f"{said}: {bad[0]!r} is {rule.noun}."
+            return Problem(field.setting, "value", message, rule.cure)
+        return None
+    if field.type is str:
+        rule = RULES.get(field.name)
+        if not isinstance(value, str):
+            cure = rule.cure if rule else "Write a string."
+            return Problem(field.setting, "type", f"{said}, not a string.", cure)
+        if rule and not rule.accepts(value):
+            return Problem(field.setting, "value", f"{said}, {rule.noun}.", rule.cure)
         return None
     if field.type is bool:
         if isinstance(value, bool):
@@ -227,7 +234,8 @@ def django_settings() -> dict[str, Any]:
 
 
 def _example(field: Field) -> list[str]:
-    return ["https://example.com"] if field.name == "allowed_origins" else list(field.default)
+    rule = RULES.get(field.name)
+    return [rule.example] if rule else list(field.default)
 
 
 def _parameter_texts(doc: str) -> dict[str, str]:

@@ -49,8 +49,10 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 class ServerConfig:
     """What a server needs to know. Sizes are in bytes, times in seconds.
 
-    :param bind: addresses to listen on, each ``HOST:PORT`` or ``[IPV6]:PORT``; port 0
-        takes a free one
+    :param bind: addresses to listen on, each ``HOST:PORT`` or ``[IPV6]:PORT``, port 0
+        takes a free one; ``unix:PATH``; or ``fd://N``, a descriptor that the server was
+        started with
+    :param unix_socket_mode: permission bits, in octal digits, of the files of unix sockets
     :param max_message_size: largest message a peer may send, counted after
         decompression; a larger one ends the connection with 1009
     :param max_queued_messages: reading from a peer pauses while this many messages wait
@@ -84,6 +86,7 @@ class ServerConfig:
     """
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
+    unix_socket_mode: str = "660"
     max_message_size: int = 1024 * 1024
     max_queued_messages: int = 32
     send_buffer_size: int = 1024 * 1024

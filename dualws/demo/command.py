@@ -57,6 +57,8 @@ def _is_local(bind: str) -> bool:
     """Whether only this machine can reach *bind*."""
     from dualws.serving import listen
 
+    if bind.startswith(("unix:", "fd:")):
+        return True
     host, _ = listen.parse(bind)
     return host in ("localhost", "::1") or host.startswith("127.")
 
@@ -88,7 +90,7 @@ def _serve(backend: type[Backend], bind: str, *, browser: bool) -> None:
 
     def on_listening(server: Server) -> None:
         url = _announce(server)
-        if browser and _has_display():
+        if browser and url.startswith("http") and _has_display():
             _open_browser(url)
 
     run.serve(

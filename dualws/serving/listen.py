@@ -6,13 +6,15 @@ again, and the error says which one, why, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dualws.errors import AddressUnavailable
+from dualws.serving import inherited, unix
 
 #: connections that the kernel keeps for us until they are accepted
 BACKLOG = 2048
@@ -23,21 +25,28 @@ _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def bind_sockets(
-    addresses: Iterable[str], family: int = socket.AF_UNSPEC
+    addresses: Iterable[str], family: int = socket.AF_UNSPEC, mode: int = unix.MODE
 ) -> tuple[socket.socket, ...]:
     """Listening sockets for *addresses*.
 
     A name is looked up and every address that it has on this machine is taken; with port
     0 they all get the same free port.
 
-    :param addresses: each ``HOST:PORT`` or ``[IPV6]:PORT``; port 0 takes a free one
-    :param family: ``AF_INET`` or ``AF_INET6`` to take only such addresses; default both
+    :param addresses: each ``HOST:PORT`` or ``[IPV6]:PORT``, port 0 takes a free one;
+        ``unix:PATH``; or ``fd://N``, a descriptor that this process was started with
+    :param family: ``AF_INET`` or ``AF_INET6`` to take only such addresses of a name; default both
+    :param mode: permission bits of the files of unix sockets
     :raises AddressUnavailable: an address is not well formed, unknown, in use, or not allowed
     """
     sockets: list[socket.socket] = []
     try:
         for address in addresses:
-            sockets += _bind_one(address, family)
+            if address.startswith(unix.PREFIX):
+                sockets.append(unix.listen(address, mode, BACKLOG))
+            elif address.startswith(inherited.PREFIX):
+                sockets.append(inherited.take(address, BACKLOG))
+            else:
+                sockets += _bind_one(address, family)
     except BaseException:
         _close(sockets)
         raise
@@ -58,18 +67,38 @@ def parse(address: str) -> tuple[str, int]:
         elif address.count(":") > 1 and "[" not in address:
             cure = "Put an IPv6 address in brackets: [::1]:8000"
         else:
-            cure = "Write HOST:PORT, for example 127.0.0.1:8000, or [::1]:8000"
+            cure = "Write HOST:PORT, for example 127.0.0.1:8000, or [::1]:8000, or unix:/run/x.sock"
         raise AddressUnavailable(f"{address!r} is not an address to listen on. {cure}")
     return match["ipv6"] or match["host"], int(match["port"])
 
 
-def describe(sockets: Sequence[socket.socket]) -> list[str]:
-    """The addresses that *sockets* really have, as URLs without a path."""
+def describe(sockets: Sequence[socket.socket], scheme: str = "http") -> list[str]:
+    """The addresses that *sockets* really have, as URLs without a path; ``unix:PATH`` for files."""
     urls = []
     for sock in sockets:
-        host, port = sock.getsockname()[:2]
-        urls.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        name = sock.getsockname()
+        if isinstance(name, tuple):
+            host = f"[{name[0]}]" if ":" in name[0] else name[0]
+            urls.append(f"{scheme}://{host}:{name[1]}")
+        else:
+            urls.append(unix.PREFIX + os.fsdecode(name))
     return urls
+
+
+@contextlib.contextmanager
+def removing(addresses: Iterable[str]) -> Iterator[None]:
+    """Remove the files of unix sockets at the end, unless another server owns them by then.
+
+    :param addresses: what was given to :func:`bind_sockets`; an inherited socket's file is
+        not this process's to remove
+    """
+    paths = [unix.parse(address) for address in addresses if address.startswith(unix.PREFIX)]
+    files = [unix.file_at(path) for path in paths]
+    try:
+        yield
+    finally:
+        for file in files:
+            unix.remove(file)
 
 
 def _bind_one(address: str, family: int) -> list[socket.socket]:

@@ -11,7 +11,7 @@ from dualws import conf
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_METAVARS = {"bind": "HOST:PORT", "allowed_origins": "ORIGIN"}
+_METAVARS = {"bind": "ADDRESS", "allowed_origins": "ORIGIN"}
 
 
 def backend_option(command: _Command) -> _Command:

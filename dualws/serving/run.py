@@ -36,17 +36,18 @@ def serve(
     :param on_made: called with the server before it runs
     :raises AddressUnavailable: an address cannot be listened on
     """
-    sockets = listen.bind_sockets(config.bind, family)
-    try:
-        server = backend().make_server(application, config, sockets)
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    server.on_opened = lambda: on_listening(server)
-    if on_made is not None:
-        on_made(server)
-    server.run(stop_signals=stop_signals)
+    sockets = listen.bind_sockets(config.bind, family, int(config.unix_socket_mode, 8))
+    with listen.removing(config.bind):
+        try:
+            server = backend().make_server(application, config, sockets)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        server.on_opened = lambda: on_listening(server)
+        if on_made is not None:
+            on_made(server)
+        server.run(stop_signals=stop_signals)
 
 
 def banner(server: Server, what: str) -> str:

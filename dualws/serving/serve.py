@@ -47,9 +47,11 @@ def _run(backend: Any, name: str, options: dict[str, Any]) -> None:
     import signal
 
     from dualws import conf
-    from dualws.serving import load, run
+    from dualws.serving import inherited, load, run
 
     application = load.load_application(name)
+    # As under other servers: the sockets of the systemd unit are its addresses.
+    options["bind"] = inherited.from_systemd(os.environ) or options["bind"]
     config = conf.config_from_django(options)
     run.show_logs()
     run.serve(

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from dualws.errors import ConfigurationError
@@ -40,7 +41,8 @@ class Choice(NamedTuple):
     """Which backend, and who said so.
 
     :param name: name of the backend; not yet known to exist
-    :param source: ``option``, ``environment``, ``settings`` or ``default``
+    :param source: ``option``, ``environment``, ``settings``, ``default``, or ``only``: the
+        default's library is not installed, and this is the one backend that can be used
     """
 
     name: str
@@ -48,7 +50,7 @@ class Choice(NamedTuple):
 
 
 def choose(option: str | None, application: str | None) -> Choice:
-    """Choose the backend: option, then environment, then settings, then ``gevent``.
+    """Choose the backend: option, then environment, then settings, then :func:`default`.
 
     The settings are asked last because that costs a child process: it imports them, and
     this process stays clean.
@@ -64,7 +66,7 @@ def choose(option: str | None, application: str | None) -> Choice:
     if choice is not None:
         return choice
     if application is None and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return Choice(DEFAULT, "default")
+        return default()
     from dualws.serving.probe import probe_backend
 
     return choose_from_settings(probe_backend(application))
@@ -88,13 +90,37 @@ def choose_from_settings(value: object) -> Choice:
     :raises ConfigurationError: *value* is not a name
     """
     if value is None:
-        return Choice(DEFAULT, "default")
+        return default()
     if not isinstance(value, str) or not value:
         raise ConfigurationError(
             f"DUALWS_BACKEND in the settings is {value!r}. It must be the name of a backend, "
             f'for example DUALWS_BACKEND = "gevent"'
         )
     return Choice(value, "settings")
+
+
+def default() -> Choice:
+    """The choice when nobody says anything: ``gevent``, or the only backend that can be used.
+
+    Plugins are imported to find that one only where gevent is absent, so where nothing of
+    what they import could have to be patched for it.
+    """
+    if find_spec(DEFAULT) is None:
+        from dualws import registry
+
+        usable = [found.name for found in registry.describe() if found.state == "installed"]
+        if len(usable) == 1:
+            return Choice(usable[0], "only")
+    return Choice(DEFAULT, "default")
+
+
+def announce(choice: Choice) -> None:
+    """Say on stderr that the only backend that can be used was chosen; otherwise nothing."""
+    if choice.source == "only":
+        sys.stderr.write(
+            f"The default backend {DEFAULT!r} is not installed: using {choice.name!r}, the only "
+            f"one that is. To choose it for good: {VARIABLE}={choice.name}\n"
+        )
 
 
 def prepare(name: str) -> type[Backend]:
@@ -151,7 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(_USAGE + "\n")
         return 2
     try:
-        prepare(choose(option, None).name)
+        choice = choose(option, None)
+        announce(choice)
+        prepare(choice.name)
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\n")
         return 2
@@ -179,9 +207,11 @@ def run_program(arguments: Sequence[str], *, as_module: bool) -> None:
 
 __all__ = [
     "Choice",
+    "announce",
     "choose",
     "choose_from_settings",
     "choose_without_settings",
+    "default",
     "main",
     "prepare",
     "prepared",

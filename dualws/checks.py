@@ -164,6 +164,6 @@ def _blocking_driver(engine: str) -> Iterator[tuple[str, str]]:
 
 def _backend() -> str:
     """Name of the backend that the project would run on here, as far as it is known."""
-    named = getattr(settings, "DUALWS_BACKEND", None) or bootstrap.DEFAULT
+    named = getattr(settings, "DUALWS_BACKEND", None)
     choice = bootstrap.choose_without_settings(None)
-    return choice.name if choice else str(named)
+    return choice.name if choice else str(named or bootstrap.default().name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.distributions import install_third
+from support.distributions import BACKEND, install, install_third
 from support.program import Program, python
 
 _CHOOSE = """
@@ -23,6 +23,8 @@ except ConfigurationError as error:
 early = sorted({"django", "gevent", "tornado", "mysite", "ssl", "asyncio"} & set(sys.modules))
 print(json.dumps([answer, early]))
 """
+
+_OTHER = {"other_backend": BACKEND.format(name="other", version=1)}
 
 _WSGI = """
 import os
@@ -79,10 +81,62 @@ def test_the_settings_of_the_environment_are_asked_without_an_application(site: 
 
 def test_gevent_is_the_default(site: Path) -> None:
     (site / "mysite" / "settings.py").write_text("")
-    assert choose(site) == ["gevent", "default"]
-    assert choose(site, None, None) == ["gevent", "default"]
     (site / "plain.py").write_text("def application(environ, start_response): ...\n")
-    assert choose(site, None, "plain") == ["gevent", "default"]
+    # A folder is enough to be looked for; nobody may import it before it is prepared.
+    (site / "gevent").mkdir()
+    (site / "gevent" / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    for application in ("mysite.wsgi", None, "plain"):
+        assert choose(site, None, application, PYTHONPATH=str(site)) == ["gevent", "default"]
+
+
+_DEFAULT = """
+import json, sys
+for name in {hidden!r}:
+    sys.modules[name] = None  # as if it were not installed
+from dualws import bootstrap
+choice = bootstrap.default()
+bootstrap.announce(choice)
+print(json.dumps(choice))
+"""
+
+
+def default(folder: Path, *hidden: str, **env: str) -> tuple[list[str], str]:
+    """What ``bootstrap.default`` answers without the libraries *hidden*, and says on stderr."""
+    done = python(folder, "-c", _DEFAULT.format(hidden=hidden), env=env)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_the_only_backend_is_used_when_gevent_is_absent(tmp_path: Path) -> None:
+    install(tmp_path, "other", backends={"other": "other_backend:Backend"}, modules=_OTHER)
+    choice, said = default(tmp_path, "gevent", "tornado", PYTHONPATH=str(tmp_path))
+    assert choice == ["other", "only"]
+    assert "'gevent' is not installed: using 'other'" in said
+    assert "DUALWS_BACKEND=other" in said
+
+
+def test_gevent_is_asked_for_when_there_is_none_or_a_choice(tmp_path: Path) -> None:
+    assert default(tmp_path, "gevent", "tornado") == (["gevent", "default"], "")
+    install(tmp_path, "other", backends={"other": "other_backend:Backend"}, modules=_OTHER)
+    install(tmp_path, "more", backends={"more": "other_backend:Backend"})
+    hidden = ("gevent", "tornado")
+    assert default(tmp_path, *hidden, PYTHONPATH=str(tmp_path)) == (["gevent", "default"], "")
+
+
+def test_commands_use_the_only_backend(site: Path, tmp_path: Path) -> None:
+    (site / "mysite" / "settings.py").write_text("SECRET_KEY = 'x'\n")
+    install(tmp_path, "other", backends={"other": "other_backend:Backend"}, modules=_OTHER)
+    for words in (["serve", "mysite.wsgi"], ["demo", "--no-browser"]):
+        source = (
+            "import sys\n"
+            "sys.modules['gevent'] = sys.modules['tornado'] = None\n"
+            "from dualws.serving.cli import main\n"
+            f"main({[*words, '--bind', '127.0.0.1:0']!r})\n"
+        )
+        done = python(site, "-c", source, env={"PYTHONPATH": str(tmp_path)})
+        assert "using 'other', the only one that is" in done.stderr, done.stderr
+        # It cannot serve: it is chosen, though.
+        assert "went on" in done.stderr or "NotImplementedError" in done.stderr, done.stderr
 
 
 def test_settings_may_compute_print_and_leave_threads_behind(site: Path) -> None:

@@ -36,8 +36,9 @@ def demo(backend: str | None, bind: str | None, no_browser: bool) -> None:
     --bind 0.0.0.0:8000 a phone in the same network can take part.
     """
     # The settings are not asked: those of the demo name no backend, other ones do not concern it.
-    choice = bootstrap.choose_without_settings(backend)
-    prepared = bootstrap.prepare(choice.name if choice else bootstrap.DEFAULT)
+    choice = bootstrap.choose_without_settings(backend) or bootstrap.default()
+    bootstrap.announce(choice)
+    prepared = bootstrap.prepare(choice.name)
     os.environ["DJANGO_SETTINGS_MODULE"] = "dualws.demo.settings"
     with tempfile.TemporaryDirectory(prefix="dualws-demo-", ignore_cleanup_errors=True) as folder:
         os.environ["DUALWS_DEMO_FOLDER"] = folder

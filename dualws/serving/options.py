@@ -20,7 +20,8 @@ def backend_option(command: _Command) -> _Command:
         "--backend",
         metavar="NAME",
         help="Concurrency model: gevent, tornado or another installed backend. Default: the "
-        "environment variable DUALWS_BACKEND, then the setting DUALWS_BACKEND, then gevent.",
+        "environment variable DUALWS_BACKEND, then the setting DUALWS_BACKEND, then gevent, or the "
+        "only one that is installed.",
     )(command)
 
 

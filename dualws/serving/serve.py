@@ -38,6 +38,7 @@ def serve(application: str, backend: str | None, chdir: str | None, **options: A
     if here not in sys.path:
         sys.path.insert(0, here)
     choice = bootstrap.choose(backend, application)
+    bootstrap.announce(choice)
     prepared = bootstrap.prepare(choice.name)
     _run(prepared, application, options)
 

@@ -83,6 +83,7 @@ class Command(RunserverCommand):
             raise CommandError(str(error)) from error
         child = dev.current()
         if child is None:
+            bootstrap.announce(choice)
             if options["use_reloader"]:
                 sys.exit(supervise.supervise(choice.name))
             supervise.replace(choice.name)

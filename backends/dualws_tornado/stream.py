@@ -51,12 +51,45 @@ class Stream(IOStream):
         #: largest head, while one is read
         self._head_limit = 0
         self._body_ended = False
+        #: the client's FIN came while an answer was due
+        self._half_closed = False
         #: monotonic time at which the client counts as gone; infinite while nothing is due from it
         self.deadline = math.inf
 
     def heard(self) -> None:
         """The client sent something, more is due."""
         self.deadline = time.monotonic() + SILENCE
+
+    # -- a client that will send no more ---------------------------------------------
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Read; the end of the client's side is kept from the parser while an answer is due.
+
+        RFC 9112 section 9.6: a client may close its side right behind its request, and is owed
+        the answer. The parser reads the end when it looks for the next request.
+        """
+        size = super().read_from_fd(buf)
+        if size == 0 and self.deadline == math.inf:
+            self._half_closed = True
+            return None
+        return size
+
+    def _handle_events(self, fd: Any, events: int) -> None:
+        super()._handle_events(fd, events)
+        self._watch_no_end()
+
+    def _add_io_state(self, state: int) -> None:
+        super()._add_io_state(state)
+        self._watch_no_end()
+
+    def _watch_no_end(self) -> None:
+        """An end that was read once can be read again and again: the loop would spin."""
+        state = self._state
+        if self._half_closed and state is not None and not self.reading() and not self.closed():
+            rest = state & ~self.io_loop.READ
+            if rest != state:
+                self._state = rest
+                self.io_loop.update_handler(self.fileno(), rest)
 
     def set_nodelay(self, value: bool) -> None:
         """Do nothing: the option is inherited from the listener and stays on."""

@@ -176,3 +176,33 @@ def test_running_out_of_descriptors_is_survived(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "raise the limit of open files" in caplog.text
     caplog.clear()
+
+
+def test_a_client_that_closed_its_side_does_not_keep_the_loop_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[int | None] = []
+    ended, go_on = threading.Event(), threading.Event()
+    read = stream.Stream.read_from_fd
+
+    def counted(self: stream.Stream, buf: bytearray | memoryview) -> int | None:
+        reads.append(read(self, buf))
+        if self._half_closed:
+            ended.set()
+        return reads[-1]
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        assert go_on.wait(TIMEOUT)
+        return hello(environ, start_response)
+
+    monkeypatch.setattr(stream.Stream, "read_from_fd", counted)
+    with running(application) as inside, inside.connect() as client:
+        client.send_request("GET", "/", ("Host", "a"))
+        client.finish_sending()
+        assert ended.wait(TIMEOUT)
+        before = len(reads)
+        time.sleep(QUIET)
+        assert len(reads) == before
+        go_on.set()
+        assert client.read_response().body == b"hello"
+        client.assert_closed()

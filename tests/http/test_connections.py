@@ -164,3 +164,39 @@ def test_a_small_answer_comes_in_one_piece(live: LiveServer) -> None:
             answer = client.read_response()
             assert answer.body
         assert client.pending == b""
+
+
+def test_a_client_that_closed_its_side_is_answered(live: LiveServer) -> None:
+    with live.connect() as client:
+        ask(client, live, "/echo/?n=1")
+        client.finish_sending()
+        assert json.loads(client.read_response().body)["query"] == "n=1"
+        client.assert_closed()
+
+
+def test_a_client_that_closed_its_side_gets_all_its_answers(live: LiveServer) -> None:
+    targets = ["/echo/?n=1", "/large/?size=3000000", "/echo/?n=2"]
+    with live.connect() as client:
+        for target in targets:
+            ask(client, live, target)
+        client.finish_sending()
+        sizes = [len(client.read_response().body) for _ in targets]
+        assert sizes[1] == 3000000
+        client.assert_closed()
+
+
+def test_a_client_that_closed_its_side_behind_a_body_is_answered(live: LiveServer) -> None:
+    with live.connect() as client:
+        head = ("POST", "/echo/", ("Host", live.netloc), ("Content-Length", "5"))
+        client.send_request(*head, body=b"hello")
+        client.finish_sending()
+        assert client.read_response().status == 200
+        client.assert_closed()
+
+
+def test_half_a_request_is_not_answered(live: LiveServer) -> None:
+    with live.connect() as client:
+        head = ("POST", "/echo/", ("Host", live.netloc), ("Content-Length", "5"))
+        client.send_request(*head, body=b"hel")
+        client.finish_sending()
+        client.assert_closed()

@@ -1,5 +1,4 @@
-"""Benchmarks of dualws beside its peers: ``python -m benchmarks echo`` (see docs/benchmarks.md).
+"""dualws beside its peers: ``python -m benchmarks`` from a checkout (see docs/benchmarks.md).
 
-Law: only ratios within one run count. Every server of a run is started once, rounds go
-around all of them in turn, and what a round shows is kept as it was measured.
+Law: *what measures is* ``dualws.bench``; here is only who else takes part, and where it runs.
 """

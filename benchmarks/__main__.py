@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks.contenders import CONTENDERS, DEFAULT, Contender
-from benchmarks.errors import BenchmarkError
-from benchmarks.workloads import WORKLOADS
+from benchmarks.contenders import CONTENDERS, DEFAULT
+from benchmarks.peers import python_for
+from dualws.bench.contenders import Contender
+from dualws.bench.errors import BenchmarkError
+from dualws.bench.load import ENGINES
+from dualws.bench.workloads import WORKLOADS
 
 
 def _contenders(names: str | None) -> list[Contender]:
@@ -59,6 +62,13 @@ def servers() -> None:
 @click.option("--size", type=click.IntRange(1), help="Bytes, instead of the workload's own.")
 @click.option("--in-flight", type=click.IntRange(1), help="Instead of the workload's own.")
 @click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    type=click.Choice(ENGINES),
+    help="What the load is written in; auto: C where there is a compiler.",
+)
+@click.option(
     "--json",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -73,11 +83,12 @@ def echo(
     connections: int | None,
     size: int | None,
     in_flight: int | None,
+    engine: str,
     file: Path | None,
 ) -> None:
     """Echo messages: how many a second, how fairly, how late."""
-    from benchmarks import report
-    from benchmarks import rounds as runner
+    from dualws.bench import report
+    from dualws.bench import rounds as runner
 
     named = WORKLOADS[workload]
     work = dataclasses.replace(
@@ -88,7 +99,15 @@ def echo(
     )
     contenders = _contenders(names)
     try:
-        run = runner.run(work, contenders, rounds=rounds, seconds=seconds, warm_up=warm_up)
+        run = runner.run(
+            work,
+            contenders,
+            rounds=rounds,
+            seconds=seconds,
+            warm_up=warm_up,
+            engine=engine,
+            python_for=python_for,
+        )
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
     report.show(run)

@@ -6,7 +6,6 @@ A folder is named after its requirements; delete it to have it made anew with ne
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -15,22 +14,11 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.contenders import Contender
-from benchmarks.errors import BenchmarkError
+from dualws.bench.contenders import Contender
+from dualws.bench.errors import BenchmarkError
 
 FOLDER = Path(__file__).resolve().parent / ".peers"
 _COMPLETE = "complete"
-
-_VERSIONS = """
-import importlib.metadata, json, sys
-found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        pass
-print(json.dumps(found))
-"""
 
 
 def python_for(contender: Contender) -> str:
@@ -63,12 +51,3 @@ def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
             "Leave the server out with --servers, or make the package index reachable."
         )
     (folder / _COMPLETE).touch()
-
-
-def versions(contender: Contender, python: str) -> dict[str, str]:
-    """Versions of the distributions that *contender* is about."""
-    done = subprocess.run(
-        [python, "-c", _VERSIONS, *contender.shown], capture_output=True, text=True, check=True
-    )
-    found: dict[str, str] = json.loads(done.stdout)
-    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.machine import needs
 from support.timing import TIMEOUT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,21 +18,28 @@ ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load needs epoll: Linux")
 
 
-def bench(*words: str) -> subprocess.CompletedProcess[str]:
+#: What the load is written in.
+engines = pytest.mark.parametrize(
+    ("engine", "name"), [pytest.param("c", "C", marks=needs("cc")), ("python", "Python")]
+)
+
+
+def bench(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=6 * TIMEOUT,
+        env={**os.environ, **environ},
     )
 
 
-def echo(tmp_path: Path, backend: str, *words: str) -> dict[str, object]:
+def echo(tmp_path: Path, backend: str, *words: str, **environ: str) -> dict[str, object]:
     file = tmp_path / "run.json"
     name = f"dualws-{backend}"
     short = ("--rounds", "1", "--seconds", "0.2", "--warm-up", "0.1")
-    done = bench("echo", "--servers", name, *short, "--json", str(file), *words)
+    done = bench("echo", "--servers", name, *short, "--json", str(file), *words, **environ)
     assert done.returncode == 0, done.stderr
     assert name in done.stdout
     run = json.loads(file.read_text())
@@ -42,9 +51,16 @@ def echo(tmp_path: Path, backend: str, *words: str) -> dict[str, object]:
     return turn
 
 
-def test_messages_flow_through_a_view(tmp_path: Path, backend: str) -> None:
-    turn = echo(tmp_path, backend, "--connections", "4")
+@engines
+def test_messages_flow_through_a_view(tmp_path: Path, backend: str, engine: str, name: str) -> None:
+    turn = echo(tmp_path, backend, "--connections", "4", "--engine", engine)
     assert turn["worst_share"] > 0
+    assert turn["engine"] == name
+
+
+def test_where_there_is_no_compiler_the_load_is_python(tmp_path: Path, backend: str) -> None:
+    environ = {"XDG_CACHE_HOME": str(tmp_path), "CC": "no-such-compiler"}
+    assert echo(tmp_path, backend, **environ)["engine"] == "Python"
 
 
 @pytest.mark.parametrize("workload", ["pipelined", "1k", "64k", "1m"])

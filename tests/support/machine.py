@@ -14,6 +14,7 @@ import pytest
 
 #: Program -> the names it has on different systems.
 PROGRAMS = {
+    "cc": ("cc",),
     "curl": ("curl",),
     "node": ("node", "nodejs"),
     "npm": ("npm",),

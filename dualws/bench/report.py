@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.result import Entry, Run
+from dualws.bench.result import Entry, Run
 
 #: Columns of the table where it does not go to a terminal.
 _WIDTH = 100

@@ -13,20 +13,19 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import cpu, peers
-from benchmarks.contenders import HOST, Contender
-from benchmarks.errors import BenchmarkError
-from benchmarks.load import Spec
-from benchmarks.process import ServerProcess
-from benchmarks.result import Entry, Run, Turn
-from benchmarks.workloads import Workload
+from dualws.bench import cpu
+from dualws.bench.contenders import HOST, Contender
+from dualws.bench.errors import BenchmarkError
+from dualws.bench.load import Spec
+from dualws.bench.process import ServerProcess, versions
+from dualws.bench.result import Entry, Run, Turn
+from dualws.bench.workloads import Workload
 
-_ROOT = Path(__file__).resolve().parent.parent
 #: Seconds that a turn may take beyond its own length.
 _PATIENCE = 60.0
 
@@ -38,12 +37,16 @@ def run(
     rounds: int,
     seconds: float,
     warm_up: float,
+    engine: str = "auto",
+    python_for: Callable[[Contender], str] = lambda contender: sys.executable,
 ) -> Run:
     """Measure *contenders* under *workload*.
 
     :param rounds: turns of each server
     :param seconds: length of a turn
     :param warm_up: seconds of load before each turn
+    :param engine: the load's, see ``load.ENGINES``
+    :param python_for: the interpreter that runs a server
     :raises BenchmarkError: a server cannot be installed or started, or fails under the load
     """
     server_core, load_core = cpu.cores()
@@ -62,13 +65,13 @@ def run(
         servers = []
         for contender in contenders:
             progress.update(task, description=f"starting {contender.name}")
-            python = peers.python_for(contender)
+            python = python_for(contender)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
             server = ServerProcess(contender, python, folder, server_core)
             stack.callback(server.stop)
             servers.append(server)
-            versions = peers.versions(contender, python)
-            entries.append(Entry(contender=contender, versions=versions, turns=[]))
+            found = versions(contender, python)
+            entries.append(Entry(contender=contender, versions=found, turns=[]))
         # The first round makes every server import, cache and allocate what it will need.
         for number in range(rounds + 1):
             for server, entry in zip(servers, entries, strict=True):
@@ -90,6 +93,7 @@ def run(
                     text=workload.text,
                     seconds=seconds if number else min(seconds, 0.5),
                     warm_up=warm_up,
+                    engine=engine,
                 )
                 turn = _turn(server, spec)
                 if number:
@@ -107,8 +111,7 @@ def run(
 def _turn(server: ServerProcess, spec: Spec) -> Turn:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.load", json.dumps(dataclasses.asdict(spec))],
-            cwd=_ROOT,
+            [sys.executable, "-m", "dualws.bench.load", json.dumps(dataclasses.asdict(spec))],
             capture_output=True,
             text=True,
             timeout=spec.seconds + spec.warm_up + _PATIENCE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
 import socket
@@ -10,13 +11,23 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks import cpu
-from benchmarks.contenders import HOST, PORT, PYTHON, Contender
-from benchmarks.errors import BenchmarkError
+from dualws.bench import cpu
+from dualws.bench.contenders import APPS, HOST, PORT, PYTHON, Contender
+from dualws.bench.errors import BenchmarkError
 
-APPS = Path(__file__).resolve().parent / "apps"
 #: Seconds that a server has to listen, and to end.
 _START, _STOP = 60.0, 10.0
+
+_VERSIONS = """
+import importlib.metadata, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
 
 
 class ServerProcess:
@@ -36,7 +47,10 @@ class ServerProcess:
         words = {PYTHON: python, PORT: str(self.port)}
         command = [words.get(w, w.replace(PORT, str(self.port))) for w in contender.command]
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("DUALWS_", "DJANGO_"))}
-        environ.update(PYTHONPATH=str(APPS), BENCHMARK_FOLDER=str(folder))
+        environ.update(
+            PYTHONPATH=os.pathsep.join(map(str, (*contender.apps, APPS))),
+            BENCHMARK_FOLDER=str(folder),
+        )
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -92,3 +106,12 @@ def _free_port() -> int:
         sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def versions(contender: Contender, python: str) -> dict[str, str]:
+    """Versions of the distributions that *contender* is about."""
+    done = subprocess.run(
+        [python, "-c", _VERSIONS, *contender.shown], capture_output=True, text=True, check=True
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.contenders import Contender
-from benchmarks.workloads import Workload
+from dualws.bench.contenders import Contender
+from dualws.bench.workloads import Workload
 
 #: Share of a core from which a process counts as busy.
 BUSY = 0.9
@@ -27,6 +27,7 @@ class Turn:
     :param p50: median time until a message was back
     :param p99: 99 of 100 were back by then
     :param slowest: longest time, also of messages that never came back
+    :param engine: what the load was written in
     """
 
     messages: int
@@ -39,6 +40,7 @@ class Turn:
     p50: float
     p99: float
     slowest: float
+    engine: str
 
     @property
     def rate(self) -> float:

@@ -420,6 +420,15 @@ class Connection(Sender):
 
     # -- keepalive -----------------------------------------------------------------
 
+    def nudge(self) -> None:
+        """Let an idle handler that is called for events look around (:mod:`dualws.events`)."""
+        with self._lock:
+            if not self.wants_pongs:
+                return
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready()
+
     def ping(self, data: bytes = b"") -> None:
         """Send a ping (RFC 6455 section 5.5.2).
 

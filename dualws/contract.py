@@ -79,6 +79,10 @@ class ServerConfig:
     :param threads: threads that serve HTTP requests (backends without greenlets)
     :param max_blocking_handlers: blocking websocket handlers at a time (backends that
         need a thread for each); when all are taken a handshake is refused with 503
+    :param drain_window: a server that is told to end takes up to this long to close its
+        websockets (1012), so that their clients do not all come back at the same moment
+    :param workers: processes that serve, under one that replaces those that end; 0 serves in a
+        single process
     :param spool_size: request bodies that must be held are kept in memory up to this,
         on disk past it
     :param max_header_size: largest request line and headers together
@@ -102,6 +106,8 @@ class ServerConfig:
     auth_recheck: float = 60.0
     threads: int = 16
     max_blocking_handlers: int = 1000
+    drain_window: float = 20.0
+    workers: int = 0
     spool_size: int = 1024 * 1024
     max_header_size: int = 64 * 1024
     access_log: bool = False
@@ -288,6 +294,8 @@ class Server(ABC):
         self.raw_sockets: set[RawSocket] = set()
         #: whether it is stopping: no new connections, live websockets are about to be closed
         self.draining = False
+        #: websockets whose handler has not come to its end
+        self.handling: set[Connection] = set()
         #: called once when the last websocket has gone
         self.on_empty: Callable[[], object] | None = None
         #: called with what a websocket's handler raised, once that is logged: for tests
@@ -301,7 +309,7 @@ class Server(ABC):
         """How code waits and starts in this server."""
 
     @abstractmethod
-    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+    def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; blocks. Must be called in the main thread to use signals.
 
         Calls ``self.opened()`` once it accepts connections and minds the signals, and
@@ -309,11 +317,45 @@ class Server(ABC):
         it returns.
 
         :param stop_signals: signals that stop the server
+        :param drain_signals: signals that make it :meth:`drain`; a backend that does not
+            override :meth:`stop_accepting` is given none
         """
 
     @abstractmethod
     def stop(self) -> None:
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
+
+    @property
+    def can_drain(self) -> bool:
+        """Whether the backend overrides :meth:`stop_accepting`."""
+        return type(self).stop_accepting is not Server.stop_accepting
+
+    def stop_accepting(self) -> None:
+        """Accept what waits in the listening sockets, then close those; in the loop's thread.
+
+        From then on :attr:`draining` is true, and whatever HTTP answer goes out is the last
+        one of its connection. A backend without this method cannot drain: it stops at once.
+        """
+        raise NotImplementedError
+
+    def http_connections_left(self) -> tuple[int, int]:
+        """For :meth:`drain`: connections inside an HTTP request, and those between requests."""
+        return 0, 0
+
+    def drain(self, limit: float | None = None) -> None:
+        """Make :meth:`run` end gently (:mod:`dualws.serving.drain`), within ``drain_window``.
+
+        From any thread, once the server runs; a second call has no effect.
+
+        :param limit: seconds after which everything must be over; default: what
+            ``drain_window`` and ``close_timeout`` add up to
+        """
+        from dualws.serving.drain import Drain
+
+        if self.can_drain:
+            self.runtime.call_later(0, Drain(self, limit).begin)
+        else:
+            self.stop()
 
     def forget(self, connection: Connection) -> None:
         """A websocket's connection is lost: count it no more."""

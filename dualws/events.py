@@ -37,6 +37,9 @@ class EventHandler(Protocol):
     def ponged(self, pong: Any, /) -> object:
         """A pong came."""
 
+    def draining(self) -> object:
+        """The server is about to end."""
+
     def closed(self, code: int, reason: str, /) -> object:
         """The websocket has ended: the last call, exactly once."""
 
@@ -58,6 +61,8 @@ class EventDriver:
         self._release = release
         # The request's own, so that what its middleware set is still set, for every turn.
         self._context = contextvars.copy_context()
+        #: the handler knows that the server is about to end
+        self._told = connection.server.draining
 
     def start(self) -> None:
         """Call ``opened``, then whatever has come; in a thread or greenlet that may block."""
@@ -82,9 +87,13 @@ class EventDriver:
     def _turn(self) -> bool:
         """Handle what has come, in the request's context; False after the last event."""
         take = self._connection.take
+        server = self._connection.server
         for _ in range(_TURN):
             event = take(None)
             if event is WAIT:
+                if server.draining and not self._told:
+                    self._told = True
+                    self._call(self._handler.draining)
                 break
             if event is ENDED:
                 code = self._connection.close_code
@@ -93,6 +102,7 @@ class EventDriver:
                     1006 if code is None else code,
                     self._connection.close_reason,
                 )
+                server.handling.discard(self._connection)
                 return False
             if type(event) is Pong:
                 self._call(self._handler.ponged, event.data)
@@ -156,6 +166,14 @@ class WebSocketView:
 
     def ponged(self, data: bytes) -> None:
         """A pong came, with the data of a ``self.ws.ping(data)`` or unasked."""
+
+    def draining(self) -> None:
+        """The server is about to end, and will close this websocket (1012) within
+        ``DUALWS_DRAIN_WINDOW`` seconds: put aside what must not be lost, begin nothing long.
+
+        Called once, between other calls; not for a websocket that is opened later, where
+        ``self.ws.draining`` is true from the beginning.
+        """
 
     def closed(self, code: int, reason: str) -> None:
         """The websocket has ended.

@@ -249,12 +249,14 @@ class WebSocket(Face):
             request: HttpRequest | None = getattr(self, "request", None)
             if request is None:
                 self.switch(subprotocol, headers, compression)
+                self.server.handling.add(self.connection)
                 return
             # Only Django's requests are known here, so Django is there.
             from dualws import auth, sessions
 
             self.identity = auth.identify(request)
             self.switch(subprotocol, headers, compression)
+            self.server.handling.add(self.connection)
             sessions.detach(request)
 
     def admit(self) -> None:

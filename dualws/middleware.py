@@ -185,6 +185,7 @@ class WebSocketMiddleware:
             websocket.close(1011, "the handler failed")
         else:
             websocket.close()
+        websocket.server.handling.discard(websocket.connection)
         return ()
 
     @staticmethod
@@ -209,6 +210,7 @@ def _failed_inside(websocket: WebSocket, error: BaseException) -> Iterable[bytes
         # What was raised may be the end of another websocket, and no failure of this one.
         websocket.close()
         release_connections()
+        websocket.server.handling.discard(websocket.connection)
     return ()
 
 

@@ -67,6 +67,9 @@ class BlockingStyle:
     def run(
         self, ws: WebSocket, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        handling = ws.server.handling
+        connection = ws.connection
+        handling.add(connection)
         try:
             self._view(request, ws, *args, **kwargs)
         except BaseException as error:
@@ -74,6 +77,7 @@ class BlockingStyle:
         finally:
             ws.close()
             release_connections()
+            handling.discard(connection)
 
 
 class AsyncStyle:
@@ -91,6 +95,7 @@ class AsyncStyle:
         if getattr(request, "user", None) is not None:
             ws.user.is_authenticated  # noqa: B018
         release_connections()
+        ws.server.handling.add(ws.connection)
         ws.connection.runtime.run_coroutine(self._run(ws, request, args, kwargs))
 
     async def _run(
@@ -106,6 +111,7 @@ class AsyncStyle:
             failed(ws, request, error)
         finally:
             ws.close()
+            ws.server.handling.discard(ws.connection)
 
 
 class EventStyle:
@@ -146,6 +152,7 @@ class Ws4pyStyle:
 def drive(ws: WebSocket, handler: EventHandler) -> None:
     """Call *handler* for the events of *ws* from now on."""
     ws.connection.wants_pongs = True
+    ws.server.handling.add(ws.connection)
     EventDriver(ws.connection, handler, release_connections).start()
 
 

@@ -101,6 +101,11 @@ class Ws4pyDriver:
     def ponged(self, data: bytes) -> None:
         self._handler.ponged(PongControlMessage(data))
 
+    def draining(self) -> None:
+        draining = getattr(self._handler, "draining", None)
+        if callable(draining):
+            draining()
+
     def closed(self, code: int, reason: str) -> None:
         handler = self._handler
         handler.client_terminated = handler.server_terminated = True

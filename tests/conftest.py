@@ -115,6 +115,13 @@ def serve_app(
                 server.check()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the slow tests of production unless they are named."""
+    if collection_path.name != "production":
+        return None
+    return None if any("production" in argument for argument in config.args) else True
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """See to the programs that a test is marked to need."""
     for mark in item.iter_markers("needs"):

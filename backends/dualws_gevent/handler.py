@@ -143,7 +143,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
             return False
         if response.gone:
             return False
-        if not response.keep_alive or self.server.owner.stopping:
+        if not response.keep_alive or self._must_close():
             if self.reader.buffer:
                 self._linger()
             return False
@@ -157,7 +157,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
 
     def _must_close(self) -> bool:
         """Whether the head that is about to be sent must say that the connection ends."""
-        return self.server.owner.stopping
+        owner = self.server.owner
+        return owner.stopping or owner.draining
 
     def _run(self, environ: Environ, response: Response) -> None:
         """The whole WSGI cycle, ``close()`` included, in this greenlet."""

@@ -18,6 +18,7 @@ from gevent import pywsgi
 from gevent.hub import GreenletExit
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+from dualws.serving.listen import BACKLOG
 from dualws_gevent.handler import UpgradableWSGIHandler
 from dualws_gevent.runtime import Runtime
 from dualws_gevent.transport import Transport
@@ -51,6 +52,14 @@ class Listener(pywsgi.WSGIServer):
             "::",
         )
         self._local: Any = sock.getsockname()
+
+    def accept_waiting(self) -> None:
+        """Accept the connections that the kernel has for this socket, until there are no more."""
+        for _ in range(BACKLOG):
+            accepted = self.do_read()
+            if accepted is None:
+                return
+            self.do_handle(*accepted)
 
     def update_environ(self) -> None:
         """Nothing: environs are made by the core, and pywsgi's would ask the name server."""
@@ -109,6 +118,7 @@ class WebSocketServer(Server):
         self.transports: set[Transport] = set()
         #: no further request is read
         self.stopping = False
+        self._listeners: list[Listener] = []
         self._stopped = self.gevent_runtime.waiter()
         self._idle = self.gevent_runtime.waiter()
 
@@ -117,13 +127,14 @@ class WebSocketServer(Server):
         """How code waits and starts in this server."""
         return self.gevent_runtime
 
-    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+    def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; blocks.
 
         :param stop_signals: signals that stop the server; needs the main thread
+        :param drain_signals: signals that make it :meth:`drain`
         """
-        listeners = []
         watchers = [gevent.signal_handler(number, self.stop) for number in stop_signals]
+        watchers += [gevent.signal_handler(number, self.drain) for number in drain_signals]
         try:
             for sock in self.sockets:
                 sock.setblocking(False)
@@ -132,15 +143,14 @@ class WebSocketServer(Server):
                     # the one before.
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 listener = Listener(self, sock)
-                listeners.append(listener)
+                self._listeners.append(listener)
                 listener.start()
             self.opened()
             try:
                 self._stopped.wait()
             finally:
                 self.stopping = True
-                for listener in listeners:
-                    listener.close()
+                self._close_listeners()
                 self._finish()
         finally:
             for watcher in watchers:
@@ -152,6 +162,25 @@ class WebSocketServer(Server):
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
         # Never directly: a signal may have come in the midst of one of the hub's callbacks.
         self.gevent_runtime.loop.run_callback_threadsafe(self._stopped.wake)
+
+    def stop_accepting(self) -> None:
+        """Accept what waits in the listening sockets, then close those; in the hub."""
+        for listener in self._listeners:
+            try:
+                listener.accept_waiting()
+            except OSError:
+                _logger.exception("Connections that wait cannot be accepted")
+        self._close_listeners()
+
+    def _close_listeners(self) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+
+    def http_connections_left(self) -> tuple[int, int]:
+        """Connections inside an HTTP request, and those between requests."""
+        busy = sum(handler.busy or bool(handler.reader.buffer) for handler in self.handlers)
+        return busy, len(self.handlers) - busy
 
     def _finish(self) -> None:
         """End the connections: idle ones at once, websockets as the core does, requests soon."""

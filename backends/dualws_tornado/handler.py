@@ -76,6 +76,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         assert isinstance(start_line, RequestStartLine)
         self._start = start_line
         self._headers = headers
+        self.connection.busy = True
         hosts = len(headers.get_list("Host"))
         if hosts > 1 or (not hosts and start_line.version != "HTTP/1.0"):
             # RFC 9112 section 3.2
@@ -148,7 +149,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         body.seek(0)
         keep = _keeps_alive(start, headers)
         server = self.server
-        response = Response(channel, start.method, start.version, keep, lambda: server.stopping)
+        response = Response(channel, start.method, start.version, keep, server.is_ending)
         try:
             environ = make_environ(
                 method=start.method,

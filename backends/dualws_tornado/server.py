@@ -25,6 +25,7 @@ from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConn
 from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
+from dualws.serving.listen import BACKLOG
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
 from dualws_tornado.runtime import Runtime
@@ -54,6 +55,8 @@ class _Connection(HTTPServerConnectionDelegate):
         self.stream = stream
         self.local = local
         self.peer = peer
+        #: a request has come, its answer is not complete
+        self.busy = False
 
     def __str__(self) -> str:
         if isinstance(self.peer, tuple):
@@ -106,13 +109,13 @@ class WebSocketServer(Server):
         """How code waits and starts in this server."""
         return self._runtime
 
-    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+    def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; signals only have an effect in the main thread."""
         loop = new_event_loop()
         # Tornado's view of the loop: made here, so that it can be closed here.
         io_loop = AsyncIOLoop(asyncio_loop=loop, make_current=False)
         try:
-            loop.run_until_complete(self._serve(stop_signals))
+            loop.run_until_complete(self._serve(stop_signals, drain_signals))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             io_loop.close()
@@ -122,6 +125,10 @@ class WebSocketServer(Server):
         """Whether :meth:`stop` was called: no further request is read."""
         return self._stopped.is_set()
 
+    def is_ending(self) -> bool:
+        """Whether an answer must be the last one of its connection."""
+        return self.draining or self._stopped.is_set()
+
     def stop(self) -> None:
         """Make :meth:`run` end; from any thread and from signal handlers, more than once."""
         self._stopped.set()
@@ -130,7 +137,7 @@ class WebSocketServer(Server):
 
     # -- the server's life -----------------------------------------------------------
 
-    async def _serve(self, stop_signals: Sequence[int]) -> None:
+    async def _serve(self, stop_signals: Sequence[int], drain_signals: Sequence[int]) -> None:
         loop = asyncio.get_running_loop()
         self._runtime.begin()
         stopping = asyncio.Event()
@@ -139,7 +146,9 @@ class WebSocketServer(Server):
         if threading.current_thread() is threading.main_thread():
             for number in stop_signals:
                 loop.add_signal_handler(number, self.stop)
-                signals.append(number)
+            for number in drain_signals:
+                loop.add_signal_handler(number, self.drain)
+            signals += (*stop_signals, *drain_signals)
         try:
             for sock in self.sockets:
                 sock.setblocking(False)
@@ -154,12 +163,29 @@ class WebSocketServer(Server):
             await stopping.wait()
             sweeper.cancel()
         finally:
-            for sock in self.sockets:
-                loop.remove_reader(sock.fileno())
-                sock.close()
+            self._close_listeners()
         await self._end()
         for number in signals:
             loop.remove_signal_handler(number)
+
+    def stop_accepting(self) -> None:
+        """Accept what waits in the listening sockets, then close those; in the loop's thread."""
+        for sock in self.sockets:
+            for _ in range(BACKLOG // _ACCEPTS):
+                if not self._accept(sock):
+                    break
+        self._close_listeners()
+
+    def _close_listeners(self) -> None:
+        for sock in self.sockets:
+            if sock.fileno() >= 0:
+                self._runtime.loop.remove_reader(sock.fileno())
+                sock.close()
+
+    def http_connections_left(self) -> tuple[int, int]:
+        """Connections inside an HTTP request, and those between requests."""
+        busy = sum(connection.busy for connection in self.http_connections)
+        return busy, len(self.http_connections) - busy
 
     async def _end(self) -> None:
         """Let requests and websockets come to their end, then close what is left."""
@@ -200,6 +226,7 @@ class WebSocketServer(Server):
     def request_over(self, handler: UpgradableWSGIHandler) -> None:
         """The response of *handler* is complete, or its client has gone."""
         self.active.discard(handler)
+        handler.connection.busy = False
         if self._finished is not None:
             # The client must not start another one.
             handler.connection.stream.close()
@@ -217,12 +244,13 @@ class WebSocketServer(Server):
 
     # -- connections ------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """Accept connections; whether there may be more."""
         for _ in range(_ACCEPTS):
             try:
                 sock, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
@@ -233,8 +261,9 @@ class WebSocketServer(Server):
                 loop = self._runtime.loop
                 loop.remove_reader(listener.fileno())
                 loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
-                return
+                return False
             self._serve_http(sock, peer)
+        return True
 
     def _accept_again(self, listener: socket.socket) -> None:
         if listener.fileno() >= 0 and not self._stopped.is_set():

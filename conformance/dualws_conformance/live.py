@@ -23,7 +23,16 @@ APPLICATION = "dualws_conformance.project.wsgi"
 OPTIONS = (
     *("--ping-interval", "0", "--close-timeout", "1", "--send-timeout", "1"),
     *("--send-buffer-size", "65536", "--max-message-size", "262144"),
-    *("--max-queued-messages", "32", "--max-header-size", "16384", "--spool-size", "65536"),
+    *(
+        "--drain-window",
+        "1",
+        "--max-queued-messages",
+        "32",
+        "--max-header-size",
+        "16384",
+        "--spool-size",
+        "65536",
+    ),
 )
 
 _ANNOUNCED = re.compile(r" on http://(\[[^\]]+\]|[^:/\s]+):(\d+)")

@@ -22,6 +22,7 @@ def serve(
     on_listening: Callable[[Server], object],
     *,
     stop_signals: Sequence[int] = (),
+    drain_signals: Sequence[int] = (),
     family: int = socket.AF_UNSPEC,
     on_made: Callable[[Server], object] | None = None,
 ) -> None:
@@ -32,6 +33,7 @@ def serve(
     :param config: the server's configuration
     :param on_listening: called with the server once it accepts connections
     :param stop_signals: signals that stop it; only in the main thread
+    :param drain_signals: signals that let it come to its end; only in the main thread
     :param family: ``AF_INET`` or ``AF_INET6`` to listen on such addresses only
     :param on_made: called with the server before it runs
     :raises AddressUnavailable: an address cannot be listened on
@@ -47,7 +49,10 @@ def serve(
         server.on_opened = lambda: on_listening(server)
         if on_made is not None:
             on_made(server)
-        server.run(stop_signals=stop_signals)
+        if server.can_drain:
+            server.run(stop_signals=stop_signals, drain_signals=drain_signals)
+        else:
+            server.run(stop_signals=(*stop_signals, *drain_signals))
 
 
 def banner(server: Server, what: str) -> str:

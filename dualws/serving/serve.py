@@ -60,5 +60,6 @@ def _run(backend: Any, name: str, options: dict[str, Any]) -> None:
         application,
         config,
         lambda server: click.echo(run.banner(server, name)),
-        stop_signals=(signal.SIGINT, signal.SIGTERM),
+        stop_signals=(signal.SIGINT,),
+        drain_signals=(signal.SIGTERM,),
     )

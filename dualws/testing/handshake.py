@@ -73,7 +73,7 @@ class InProcessServer(Server):
         """How code waits and starts."""
         return self._runtime
 
-    def run(self, *, stop_signals: Iterable[int] = ()) -> None:
+    def run(self, *, stop_signals: Iterable[int] = (), drain_signals: Iterable[int] = ()) -> None:
         """Nothing: it listens nowhere."""
 
     def stop(self) -> None:

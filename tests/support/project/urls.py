@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from support.project import addresses, compression, ends, members, queries, slow, sockets, views
+from support.project import (
+    addresses,
+    compression,
+    draining,
+    ends,
+    members,
+    queries,
+    slow,
+    sockets,
+    views,
+)
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -32,6 +42,7 @@ urlpatterns = [
     path("ws/compression/", include(compression)),
     path("ws/ends/", include(ends)),
     path("ws/slow/", include(slow)),
+    path("drain/", include(draining)),
     path("ws/", include(sockets)),
     path("db/", include(queries)),
     path("members/", include(members)),

@@ -1,0 +1,130 @@
+"""The gentle end of a server: whatever is under way is finished, and nobody is cut off.
+
+Law: *whoever is told to go knows that they may come back.* From the first moment on no
+connection is accepted. Answers to HTTP requests say ``Connection: close``; an idle connection
+is heard a little longer, because a request may be on its way on it. Websockets are closed
+with 1012 (service restart), each at its own moment of the window, so that their clients do not
+come back all at once; what waits to be sent goes out before. A handler that is busy
+with a message when its moment comes may first finish that. What is left at the deadline is
+aborted.
+
+Everything here runs in the loop's thread and looks around twenty times a second: there is no
+timer for each connection, and no cost before the end.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dualws.connection import Connection
+    from dualws.contract import Server
+
+_logger = logging.getLogger("dualws.server")
+
+#: Close code (RFC 6455 section 7.4, registered at IANA) and reason.
+CODE = 1012
+REASON = "the server restarts"
+#: Websockets closed a second at least: few of them do not need the whole window.
+PACE = 25.0
+#: Seconds that a busy handler may take to finish a message once its moment has come.
+PATIENCE = 1.0
+#: Seconds for which an idle HTTP connection is still heard.
+IDLE = 1.0
+#: Seconds between two looks.
+_LOOK = 0.05
+
+
+class Drain:
+    """One server's end.
+
+    :param server: its ``drain_window`` and ``close_timeout`` rule
+    :param limit: seconds after which everything must be over, None for those two together
+    """
+
+    def __init__(self, server: Server, limit: float | None = None) -> None:
+        self._server = server
+        config = server.config
+        self._window = config.drain_window
+        whole = config.drain_window + config.close_timeout
+        if limit is not None and limit < whole:
+            whole = max(limit, 0.0)
+            self._window = max(whole - config.close_timeout, whole / 2)
+        self._whole = whole
+        #: when each websocket is to be closed, in monotonic time
+        self._moments: dict[Connection, float] = {}
+        self._begun = self._end = 0.0
+
+    def begin(self) -> None:
+        """Accept no more, tell the handlers, and look around from now on; once."""
+        server = self._server
+        if server.draining:
+            return
+        server.draining = True
+        server.stop_accepting()
+        self._begun = time.monotonic()
+        self._plan()
+        for connection in tuple(server.connections):
+            connection.nudge()
+        if self._moments:
+            span = self._end - self._begun
+            level = logging.INFO if span > PATIENCE else logging.DEBUG
+            _logger.log(level, "draining: %d websockets within %.1f s", len(self._moments), span)
+        self._look()
+
+    def _plan(self) -> None:
+        """Give each websocket its moment: even slots of the window, at random inside a slot."""
+        connections = list(self._server.connections)
+        # Those of neighbours in a list may come back to the same place.
+        random.shuffle(connections)
+        count = len(connections)
+        # Taken sockets cannot be told: they have the window to come to an end.
+        hurry = self._window if self._server.raw_sockets else count / PACE
+        span = min(self._window, hurry)
+        self._end = self._begun + span
+        for number, connection in enumerate(connections):
+            moment = (number + random.random()) / count * span
+            self._moments[connection] = self._begun + moment
+
+    def _look(self) -> None:
+        server = self._server
+        now = time.monotonic()
+        for connection in tuple(server.connections):
+            moment = self._moments.get(connection)
+            if moment is None:  # its handshake was under way
+                moment = random.uniform(now, max(now, self._end))
+                self._moments[connection] = moment
+            # A handler that waits for no message may be busy with one.
+            due = now >= moment + (0.0 if connection.awaited else PATIENCE)
+            if due and not connection.closed:
+                connection.close(CODE, REASON)
+        if now >= self._begun + self._whole:
+            self._abort()
+        elif not self._is_over(now):
+            server.runtime.call_later(_LOOK, self._look)
+            return
+        server.stop()
+
+    def _is_over(self, now: float) -> bool:
+        server = self._server
+        if server.connections or server.handling:
+            return False
+        if server.raw_sockets and now < self._end:
+            return False
+        busy, idle = server.http_connections_left()
+        return not busy and (not idle or now >= self._begun + min(IDLE, self._window))
+
+    def _abort(self) -> None:
+        server = self._server
+        busy, _ = server.http_connections_left()
+        _logger.warning(
+            "the end of the drain: %d websockets, %d handlers and %d HTTP requests are aborted",
+            len(server.connections),
+            len(server.handling),
+            busy,
+        )
+        for connection in tuple(server.connections):
+            connection.abort()

@@ -328,6 +328,10 @@ class RawSocket:
             if not rest.recv(_PIECE):
                 break
 
+    def leave(self) -> None:
+        """Let the application read the end, as if the peer had left: the server is ending."""
+        self._shut(self._sock, socket.SHUT_RD)
+
     def _release(self) -> None:
         self._server.raw_sockets.discard(self)
         with self._guard:

@@ -5,8 +5,8 @@ connection is accepted. Answers to HTTP requests say ``Connection: close``; an i
 is heard a little longer, because a request may be on its way on it. Websockets are closed
 with 1012 (service restart), each at its own moment of the window, so that their clients do not
 come back all at once; what waits to be sent goes out before. A handler that is busy
-with a message when its moment comes may first finish that. What is left at the deadline is
-aborted.
+with a message when its moment comes may first finish that. Who has taken the raw socket
+reads its end. What is left at the deadline is aborted.
 
 Everything here runs in the loop's thread and looks around twenty times a second: there is no
 timer for each connection, and no cost before the end.
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dualws.connection import Connection
     from dualws.contract import Server
+    from dualws.raw_socket import RawSocket
 
 _logger = logging.getLogger("dualws.server")
 
@@ -55,7 +56,7 @@ class Drain:
             self._window = max(whole - config.close_timeout, whole / 2)
         self._whole = whole
         #: when each websocket is to be closed, in monotonic time
-        self._moments: dict[Connection, float] = {}
+        self._moments: dict[Connection | RawSocket, float] = {}
         self._begun = self._end = 0.0
 
     def begin(self) -> None:
@@ -77,13 +78,12 @@ class Drain:
 
     def _plan(self) -> None:
         """Give each websocket its moment: even slots of the window, at random inside a slot."""
-        connections = list(self._server.connections)
+        connections: list[Connection | RawSocket]
+        connections = [*self._server.connections, *self._server.raw_sockets]
         # Those of neighbours in a list may come back to the same place.
         random.shuffle(connections)
         count = len(connections)
-        # Taken sockets cannot be told: they have the window to come to an end.
-        hurry = self._window if self._server.raw_sockets else count / PACE
-        span = min(self._window, hurry)
+        span = min(self._window, count / PACE)
         self._end = self._begun + span
         for number, connection in enumerate(connections):
             moment = (number + random.random()) / count * span
@@ -93,14 +93,13 @@ class Drain:
         server = self._server
         now = time.monotonic()
         for connection in tuple(server.connections):
-            moment = self._moments.get(connection)
-            if moment is None:  # its handshake was under way
-                moment = random.uniform(now, max(now, self._end))
-                self._moments[connection] = moment
             # A handler that waits for no message may be busy with one.
-            due = now >= moment + (0.0 if connection.awaited else PATIENCE)
-            if due and not connection.closed:
+            moment = self._moment(connection, now)
+            if not connection.closed and now >= moment + (not connection.awaited) * PATIENCE:
                 connection.close(CODE, REASON)
+        for taken in tuple(server.raw_sockets):
+            if now >= self._moment(taken, now):
+                taken.leave()
         if now >= self._begun + self._whole:
             self._abort()
         elif not self._is_over(now):
@@ -108,11 +107,16 @@ class Drain:
             return
         server.stop()
 
+    def _moment(self, connection: Connection | RawSocket, now: float) -> float:
+        """When *connection* is to be closed; its handshake may have been under way until now."""
+        moment = self._moments.get(connection)
+        if moment is None:
+            moment = self._moments[connection] = random.uniform(now, max(now, self._end))
+        return moment
+
     def _is_over(self, now: float) -> bool:
         server = self._server
-        if server.connections or server.handling:
-            return False
-        if server.raw_sockets and now < self._end:
+        if server.connections or server.handling or server.raw_sockets:
             return False
         busy, idle = server.http_connections_left()
         return not busy and (not idle or now >= self._begun + min(IDLE, self._window))

@@ -365,7 +365,8 @@ class Connection(Sender):
         """
         waiter = self._waiter
         if waiter is None:
-            waiter = self._waiter = self.runtime.waiter()
+            make = getattr(self._transport, "waiter", self.runtime.waiter)
+            waiter = self._waiter = make()
         while True:
             message = self.take(waiter.wake)
             if message is WAIT:

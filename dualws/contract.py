@@ -7,8 +7,9 @@ backend. A backend knows nothing of websockets: it accepts connections, speaks H
 and WSGI, hands over the bytes of a connection that left HTTP (``Upgrade``,
 ``Transport``), and tells how code waits and starts (``Runtime``).
 
-Threads: ``ConnectionOwner``'s methods are called from the thread of the loop or hub,
-one at a time, and never from inside a call of ``Transport``. ``Transport``,
+Threads: ``ConnectionOwner``'s methods are called from the thread of the loop or hub (or
+``data_received`` from the thread that waits for it: see :class:`Transport`), one at a
+time, and never from inside a call of ``Transport``. ``Transport``,
 ``Waiter.wake``, ``Runtime`` and ``Timer.cancel`` may be called from any thread.
 """
 
@@ -190,7 +191,12 @@ class ConnectionOwner(Protocol):
 
 
 class Transport(Protocol):
-    """The bytes of one connection that has left HTTP. Begins paused."""
+    """The bytes of one connection that has left HTTP. Begins paused.
+
+    A transport may also have ``waiter()``, which returns a :class:`Waiter` for the code that
+    waits for this connection's messages. While that waits, its thread may read the socket in
+    the loop's place, and call the owner.
+    """
 
     @property
     def buffered(self) -> int:

@@ -67,7 +67,11 @@ def open_connections() -> list[BaseDatabaseWrapper]:
     """The database connections that this thread or greenlet holds."""
     if "django.db" not in sys.modules:
         return []
+    from django.conf import settings
     from django.db import connections
+
+    if not settings.configured:  # imported by somebody, in a project that is not Django's
+        return []
 
     return [c for c in connections.all(initialized_only=True) if c.connection is not None]
 

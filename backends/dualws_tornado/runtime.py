@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from dualws_tornado.turns import Turns, TurnWaiter
+from dualws_tornado.reading import Lent
 from dualws_tornado.workers import Workers
 
 log = logging.getLogger("dualws.server")
@@ -25,9 +25,9 @@ _UNLIMITED = 1 << 30
 
 
 class Waiter:
-    """Waits for one event of the server itself, and goes on at once when that comes.
+    """Implements :class:`dualws.contract.Waiter` with a native lock.
 
-    Handlers wait with a :class:`~dualws_tornado.turns.TurnWaiter`.
+    Handlers wait for messages with a :class:`~dualws_tornado.reading.ReadingWaiter`.
     """
 
     __slots__ = ("_acquire", "wake")
@@ -91,8 +91,8 @@ class Runtime:
     def __init__(self, threads: int) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ident = 0
-        #: who of the waiting threads runs
-        self.turns = Turns(self.call_later)
+        #: sockets whose handlers' threads read them
+        self.lent = Lent(self)
         self._tasks: set[asyncio.Task[object]] = set()
         self._spawned = Workers(_UNLIMITED, 0, "dualws-spawned")
         # Not the threads of HTTP: neither may hold the other up.
@@ -136,20 +136,13 @@ class Runtime:
         """A new native mutex."""
         return threading.Lock()
 
-    def waiter(self) -> TurnWaiter:
+    def waiter(self) -> Waiter:
         """A new waiter."""
-        return TurnWaiter(self.turns)
+        return Waiter()
 
     def spawn(self, function: Callable[..., object], *args: object) -> None:
         """Run blocking code in a daemon thread, in a ``contextvars`` context of its own."""
-
-        def run() -> None:
-            try:
-                contextvars.Context().run(function, *args)
-            finally:
-                self.turns.leave()
-
-        self._spawned.submit(run)
+        self._spawned.submit(lambda: contextvars.Context().run(function, *args))
 
     def submit(self, function: Callable[..., object], *args: object) -> None:
         """Run short code that may block in a thread of the pool, in a context of its own."""

@@ -1,8 +1,10 @@
 """The bytes of one connection that has left HTTP, on an asyncio loop.
 
 Law: the descriptor is watched for reading as long as the owner wants data, so that a
-message costs one ``recv`` and one ``send`` and no change of the loop's interest set.
-The ``IOStream`` that carried the HTTP request has no part in it any more.
+message costs one ``recv`` and one ``send`` and no change of the loop's interest set. While
+it is lent the loop does not watch it: the thread that waits for a message reads it itself
+(:mod:`dualws_tornado.reading`). The ``IOStream`` that carried the HTTP request has no part
+in it any more.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable
 
 from dualws.contract import ConnectionOwner
 from dualws.transport import SocketTransport
+from dualws_tornado.reading import ReadingWaiter
 from dualws_tornado.runtime import Runtime, Timer
 
 log = logging.getLogger("dualws.server")
@@ -43,7 +46,13 @@ class Transport(SocketTransport):
         super().__init__(sock, owner, runtime.lock(), early)
         self._loop: asyncio.AbstractEventLoop = runtime.loop
         self._call_loop = runtime.call_soon
-        self._descriptor = sock.fileno()
+        #: the socket's descriptor
+        self.descriptor = sock.fileno()
+        #: reads the socket, when it is lent
+        self.receive = sock.recv
+        self.lenders = runtime.lent
+        self._lent = False
+        self._waiter: ReadingWaiter | None = None
         self._reading = False
         self._writing = False
         self._ended = ended
@@ -51,21 +60,89 @@ class Transport(SocketTransport):
     def _call_soon(self, function: Callable[[], object]) -> None:
         self._call_loop(function)
 
+    # -- reading, by the loop or by the handler's thread ---------------------------
+
+    def waiter(self) -> ReadingWaiter:
+        """A waiter for code that waits for what this transport brings."""
+        self._waiter = ReadingWaiter(self, self._lock)
+        return self._waiter
+
+    @property
+    def lent(self) -> bool:
+        """Whether the handler's thread may read now; with the mutex held."""
+        return self._lent and not (self._paused or self._closing or self._closed)
+
+    def deliver(self, data: bytes) -> None:
+        """Hand over what the handler's thread has read."""
+        try:
+            self._owner.data_received(data)
+        except Exception:
+            log.exception("unexpected error in the owner of a connection, which is closed")
+            self.abort()
+
+    def _lend(self) -> None:
+        """The handler's thread was woken by what the loop read: let it read the rest itself."""
+        waiter = self._waiter
+        if waiter is None or self._lent or not self._reading:
+            return
+        with self._lock:
+            # A thread that sleeps already would not notice that it is to read.
+            if waiter.parked or self._paused or self._closing or self._closed:
+                return
+            self._lent = True
+        self._watch_reading(False)
+        self.lenders.leave(self)
+
+    def take_back(self) -> None:
+        """Let the loop read; in the loop's thread."""
+        with self._lock:
+            if not self._lent:
+                return
+            if self._waiter is not None and self._waiter.reading:
+                self._waiter.ring()  # its thread hands it back
+                return
+            self._lent = False
+        self._update_reading()
+
+    def hand_back(self, error: OSError | None) -> None:
+        """The handler's thread reads no more: let the loop read; from that thread.
+
+        :param error: what the thread met while it read
+        """
+        with self._lock:
+            self._lent = False
+        self._call_soon(self._update_reading if error is None else lambda: self._lost(error))
+
+    def pause_reading(self) -> None:
+        if self._lent:
+            self._paused = True
+        else:
+            super().pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._lent:
+            self._paused = False
+        else:
+            super().resume_reading()
+
     def _watch_reading(self, on: bool) -> None:
+        if on and self._lent and not self._closed:
+            self.take_back()
+            return
         if on != self._reading:
             self._reading = on
             if on:
-                self._loop.add_reader(self._descriptor, self._readable)
+                self._loop.add_reader(self.descriptor, self._readable)
             else:
-                self._loop.remove_reader(self._descriptor)
+                self._loop.remove_reader(self.descriptor)
 
     def _watch_writing(self, on: bool) -> None:
         if on != self._writing:
             self._writing = on
             if on:
-                self._loop.add_writer(self._descriptor, self._on_writable)
+                self._loop.add_writer(self.descriptor, self._on_writable)
             else:
-                self._loop.remove_writer(self._descriptor)
+                self._loop.remove_writer(self.descriptor)
 
     def _readable(self) -> None:
         try:
@@ -74,6 +151,9 @@ class Transport(SocketTransport):
             # Without this the loop would log it and call again, with the state half changed.
             log.exception("unexpected error in the owner of a connection, which is closed")
             self._lost(None)
+        else:
+            if self._waiter is not None:
+                self._lend()
 
     def _lost(self, error: OSError | None) -> None:
         super()._lost(error)

@@ -115,7 +115,6 @@ class Upgrade:
     def give_back(self) -> None:
         """The handler is over: the thread is an HTTP worker again."""
         self._channel = None
-        self._server.runtime.turns.leave()
         if self._reserved:
             self._reserved = False
             self._workers.demote()

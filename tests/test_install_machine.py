@@ -14,6 +14,7 @@ from support.timing import TIMEOUT
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "install-machine"
 #: Program -> Debian package
 WANTED = {
+    "cc": "gcc",
     "curl": "curl",
     "ps": "procps",
     "node": "nodejs",
@@ -23,6 +24,8 @@ WANTED = {
     "mariadb-install-db": "mariadb-server",
     "nginx": "nginx",
     "haproxy": "haproxy",
+    "openssl": "openssl",
+    "systemd-analyze": "systemd",
 }
 PACKAGES = set(WANTED.values())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import sysconfig
 
 import pytest
 
@@ -24,16 +25,31 @@ PROGRAMS = {
     "mariadb-install-db": ("mariadb-install-db", "mysql_install_db"),
     "nginx": ("nginx",),
     "haproxy": ("haproxy",),
+    "openssl": ("openssl",),
+    "systemd-analyze": ("systemd-analyze",),
+    "caddy": ("caddy",),
+    "traefik": ("traefik",),
+    "hadolint": ("hadolint",),
 }
 
+#: Those that come with the dependency group ``production``, into the environment of the tests.
+FROM_WHEELS = {"caddy", "traefik", "hadolint"}
+
 #: Where some systems keep programs of servers, outside a user's PATH.
-FOLDERS = ("/usr/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
+FOLDERS = (
+    "/usr/sbin",
+    *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True),
+)
 
 CURE = "run scripts/install-machine as root"
+WHEEL_CURE = "pip install --group production"
 
 
 def find(program: str) -> str | None:
     """Path of *program*, or None."""
+    if program in FROM_WHEELS:
+        # Not one that the machine has as well: its version would be another.
+        return shutil.which(program, path=sysconfig.get_path("scripts"))
     places = os.pathsep.join((os.environ.get("PATH", os.defpath), *FOLDERS))
     for name in PROGRAMS[program]:
         if path := shutil.which(name, path=places):
@@ -50,7 +66,8 @@ def require(programs: tuple[str, ...]) -> None:
     lacking = [program for program in programs if find(program) is None]
     if not lacking:
         return
-    reason = f"no {', '.join(lacking)} on this machine: {CURE}"
+    cure = WHEEL_CURE if FROM_WHEELS.issuperset(lacking) else CURE
+    reason = f"no {', '.join(lacking)} on this machine: {cure}"
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

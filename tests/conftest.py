@@ -6,6 +6,7 @@
                 kept for the whole run and checked for tracebacks after each test
 ``plain``       the same with ``support.apps``: WSGI applications without Django
 ``serve_app``   starts a server of any application with any options, stopped after the test
+``share_app``   the same, kept for the other tests of the module that ask for the same server
 ==============  ================================================================================
 
 A server's output since the beginning of the test is shown when the test fails.
@@ -14,6 +15,7 @@ A server's output since the beginning of the test is shown when the test fails.
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +30,39 @@ collect_ignore_glob = [f"backends/test_{name}_*.py" for name in LIBRARIES if nam
 
 _SHOWN = pytest.StashKey[list[tuple[LiveServer, int]]]()
 
-StartServer = Callable[[str, str], LiveServer]
+
+class _Kept:
+    """Starts a server once for all that ask for the same one, and again when it has ended."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._servers: dict[object, LiveServer] = {}
+
+    def get(
+        self,
+        application: str,
+        backend: str,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> LiveServer:
+        """The running server."""
+        wanted = application, backend, tuple(options), frozenset((env or {}).items())
+        server = self._servers.get(wanted)
+        if server is None or not server.running:
+            folder = self._folders.mktemp(f"{backend}-server")
+            server = LiveServer(
+                application, backend=backend, folder=folder, options=options, env=env
+            )
+            self._servers[wanted] = server
+        return server
+
+    def stop(self) -> None:
+        """End all of them, side by side."""
+        with contextlib.ExitStack() as stops:
+            for server in self._servers.values():
+                if server.running:
+                    server.signal(signal.SIGTERM)
+                stops.callback(server.stop)
 
 
 @pytest.fixture(scope="session", params=chosen())
@@ -39,21 +73,19 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def _kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts a server once for each application and backend, and again when it has ended."""
-    servers: dict[tuple[str, str], LiveServer] = {}
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Kept]:
+    """Servers that are kept for the whole run."""
+    kept = _Kept(tmp_path_factory)
+    yield kept
+    kept.stop()
 
-    def start(application: str, backend: str) -> LiveServer:
-        server = servers.get((application, backend))
-        if server is None or not server.running:
-            folder = tmp_path_factory.mktemp(f"{backend}-server")
-            server = LiveServer(application, backend=backend, folder=folder)
-            servers[application, backend] = server
-        return server
 
-    yield start
-    for server in servers.values():
-        server.stop()
+@pytest.fixture(scope="module")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Kept]:
+    """Servers that are kept for a module."""
+    kept = _Kept(tmp_path_factory)
+    yield kept
+    kept.stop()
 
 
 def _watch(request: pytest.FixtureRequest, server: LiveServer) -> None:
@@ -62,22 +94,18 @@ def _watch(request: pytest.FixtureRequest, server: LiveServer) -> None:
 
 
 @pytest.fixture
-def live(
-    backend: str, _kept_server: StartServer, request: pytest.FixtureRequest
-) -> Iterator[LiveServer]:
+def live(backend: str, _kept: _Kept, request: pytest.FixtureRequest) -> Iterator[LiveServer]:
     """The test project on the backend under test."""
-    server = _kept_server("support.project.wsgi", backend)
+    server = _kept.get("support.project.wsgi", backend)
     _watch(request, server)
     yield server
     server.check()
 
 
 @pytest.fixture
-def plain(
-    backend: str, _kept_server: StartServer, request: pytest.FixtureRequest
-) -> Iterator[LiveServer]:
+def plain(backend: str, _kept: _Kept, request: pytest.FixtureRequest) -> Iterator[LiveServer]:
     """WSGI applications without Django on the backend under test."""
-    server = _kept_server("support.apps:application", backend)
+    server = _kept.get("support.apps:application", backend)
     _watch(request, server)
     yield server
     server.check()
@@ -113,6 +141,24 @@ def serve_app(
         for server in servers:
             if server.running:
                 server.check()
+
+
+@pytest.fixture
+def share_app(
+    backend: str, _shared: _Kept, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., LiveServer]]:
+    """``share_app("module:app", "--option", …, env=…)``: a server that other tests have met."""
+    servers: list[LiveServer] = []
+
+    def share(application: str, *options: str, env: Mapping[str, str] | None = None) -> LiveServer:
+        server = _shared.get(application, backend, options, env)
+        servers.append(server)
+        _watch(request, server)
+        return server
+
+    yield share
+    for server in servers:
+        server.check()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

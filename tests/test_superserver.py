@@ -1,145 +1,22 @@
-"""``manage.py superserver``: runserver's ways, a reload that survives errors, a clean end."""
+"""``manage.py superserver``: runserver's ways, a reload, a clean end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-import subprocess
 import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from support.distributions import install_third
 from support.program import Program
+from support.superserver import VIEWS, Superserver, gone, read
+from support.superserver import server as server
+from support.superserver import site as site
 from support.timing import TIMEOUT, eventually
-
-_SETTINGS = """
-from pathlib import Path
-SECRET_KEY = "x"
-DEBUG = True
-ROOT_URLCONF = "mysite.urls"
-WSGI_APPLICATION = "mysite.wsgi.application"
-INSTALLED_APPS = ["dualws", "mysite", "django.contrib.contenttypes", "django.contrib.staticfiles"]
-DATABASES = {{
-    "default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": Path(__file__).parent / "db"}}
-}}
-STATIC_URL = "static/"
-DUALWS_BACKEND = {backend!r}
-"""
-
-_MANAGE = """
-import os, sys
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
-from django.core.management import execute_from_command_line
-execute_from_command_line(sys.argv)
-"""
-
-_VIEWS = """
-from django.http import HttpResponse
-from dualws import websocket
-def name(request):
-    return HttpResponse(request.META["wsgi.server"].backend.name)
-@websocket
-def echo(request, ws):
-    for message in ws:
-        ws.send(message)
-"""
-
-_URLS = """
-from django.urls import path
-from mysite import views
-urlpatterns = [path("", views.name), path("ws/", views.echo)]
-"""
-
-_WSGI = """
-from django.core.wsgi import get_wsgi_application
-application = get_wsgi_application()
-"""
-
-
-class Superserver(Program):
-    """A superserver on a free port of 127.0.0.1, that has announced itself.
-
-    :param site: folder of manage.py
-    :param options: more words for its command line
-    :param address: where it listens
-    :param env: more environment variables
-    """
-
-    def __init__(
-        self,
-        site: Path,
-        *options: str,
-        address: str = "127.0.0.1:0",
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(site, ["manage.py", "superserver", address, *options], env)
-        self._seen = 0
-
-    def started(self) -> str:
-        """Wait until a child has announced itself that has not been waited for; its address."""
-        found = self.stdout.wait_for(
-            # Django 6 says which kind of server it is.
-            r"Starting (?:WSGI )?development server at (http://\S+:\d+)/\n(?:.*\n)*?Backend: ",
-            start=self._seen,
-        )
-        assert found is not None, self.text()
-        self._seen = self.stdout.position
-        return found[1]
-
-    def child(self) -> int:
-        """Process id of its child."""
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return int(listed.stdout)
-
-
-@pytest.fixture
-def site(tmp_path: Path, backend: str) -> Path:
-    """A folder with a Django project whose settings name the backend under test."""
-    package = tmp_path / "mysite"
-    (package / "static").mkdir(parents=True)
-    (package / "static" / "style.css").write_text("body { color: red }\n")
-    (package / "__init__.py").write_text("")
-    (package / "models.py").write_text("")
-    (package / "settings.py").write_text(_SETTINGS.format(backend=backend))
-    (package / "views.py").write_text(_VIEWS)
-    (package / "urls.py").write_text(_URLS)
-    (package / "wsgi.py").write_text(_WSGI)
-    (tmp_path / "manage.py").write_text(_MANAGE)
-    return tmp_path
-
-
-@pytest.fixture
-def server(site: Path) -> Iterator[Superserver]:
-    """A superserver of that project, with reloading."""
-    with Superserver(site) as program:
-        yield program
-
-
-def read(url: str) -> str:
-    """Body of a GET."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        body: bytes = answer.read()
-    return body.decode()
-
-
-def gone(pid: int) -> bool:
-    """Whether no such process lives (one that waits to be reaped lives no more)."""
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return state.stdout.strip()[:1] in ("", "Z")
 
 
 def test_it_looks_and_serves_like_runserver(server: Superserver, backend: str) -> None:
@@ -184,7 +61,7 @@ def test_changed_code_is_served_and_websockets_are_told(server: Superserver, sit
         client.send("hello")
         assert client.recv() == "hello"
         (site / "mysite" / "views.py").write_text(
-            _VIEWS.replace('request.META["wsgi.server"].backend.name', '"changed"')
+            VIEWS.replace('request.META["wsgi.server"].backend.name', '"changed"')
         )
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(timeout=TIMEOUT)
@@ -192,69 +69,6 @@ def test_changed_code_is_served_and_websockets_are_told(server: Superserver, sit
     assert closed.value.rcvd.code in (1001, 1012)
     assert read(server.started()) == "changed"
     assert "Traceback" not in server.text()
-
-
-def test_an_error_in_a_file_does_not_end_it(server: Superserver, site: Path, backend: str) -> None:
-    server.started()
-    for name, mistake, error in (
-        ("settings", "def (\n", "SyntaxError"),
-        ("models", "1 / 0\n", "ZeroDivisionError"),
-        ("urls", "def (\n", "SyntaxError"),
-        ("views", "1 / 0\n", "ZeroDivisionError"),
-    ):
-        file = site / "mysite" / f"{name}.py"
-        right = file.read_text()
-        start = server.stderr.position
-        file.write_text(right + mistake)
-        assert server.stderr.wait_for(rf"(?m)^{error}", start=start), server.text()
-        file.write_text(right)
-        assert read(server.started()) == backend
-    assert server.interrupt() == 0
-
-
-def test_an_error_in_manage_py_does_not_end_it(
-    server: Superserver, site: Path, backend: str
-) -> None:
-    server.started()
-    (site / "manage.py").write_text(_MANAGE + "def (\n")
-    (site / "mysite" / "views.py").write_text(_VIEWS + "\n")
-    assert server.stderr.wait_for(r"(?m)^SyntaxError"), server.text()
-    (site / "manage.py").write_text(_MANAGE)
-    assert read(server.started()) == backend
-
-
-def test_a_failed_check_does_not_end_it(server: Superserver, site: Path, backend: str) -> None:
-    server.started()
-    settings = site / "mysite" / "settings.py"
-    right = settings.read_text()
-    settings.write_text(right + "DUALWS_THREADS = 'many'\n")
-    assert server.stderr.wait_for(r"dualws\.E002"), server.text()
-    settings.write_text(right)
-    assert read(server.started()) == backend
-
-
-def test_a_signal_ends_it_while_it_waits_for_a_repair(server: Superserver, site: Path) -> None:
-    server.started()
-    (site / "mysite" / "settings.py").write_text("def (\n")
-    assert server.stderr.wait_for(r"(?m)^SyntaxError"), server.text()
-    child = server.child()
-    assert server.interrupt() == 0
-    assert gone(child)
-
-
-def test_it_follows_the_backend_of_the_settings(site: Path, tmp_path: Path, backend: str) -> None:
-    packages = tmp_path / "packages"
-    install_third(packages)
-    settings = site / "mysite" / "settings.py"
-    right = settings.read_text()
-    with Superserver(site, env={"PYTHONPATH": str(packages)}) as server:
-        assert read(server.started()) == backend
-        settings.write_text(right + "DUALWS_BACKEND = 'absent'\n")
-        assert server.stderr.wait_for(r"There is no backend 'absent'"), server.text()
-        settings.write_text(right + "DUALWS_BACKEND = 'third' # found\n")
-        assert read(server.started()) == "third"
-        settings.write_text(right)
-        assert read(server.started()) == backend
 
 
 def test_without_reloading(site: Path, backend: str) -> None:

@@ -2,43 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import pytest
-
-from support.databases import MariaDB, PostgreSQL
-from support.server import LiveServer
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A PostgreSQL server with few connections."""
-    with PostgreSQL.start() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    """A MariaDB server with few connections."""
-    with MariaDB.start() as server:
-        yield server
-
-
-@pytest.fixture
-def key() -> str:
-    """A name of this test's own for notes, rows and databases."""
-    return uuid.uuid4().hex
-
-
-@pytest.fixture
-def serve_with(serve_app: Callable[..., LiveServer]) -> Callable[..., LiveServer]:
-    """``serve_with(database, "--option", …)``: the test project with these database settings."""
-
-    def start(database: dict[str, Any], *options: str) -> LiveServer:
-        env = {"DUALWS_TEST_DATABASE": json.dumps(database)}
-        return serve_app("support.project.wsgi", *options, env=env)
-
-    return start
+from support.database_fixtures import key as key
+from support.database_fixtures import mariadb as mariadb
+from support.database_fixtures import postgresql as postgresql
+from support.database_fixtures import serve_with as serve_with
+from support.database_fixtures import share_with as share_with

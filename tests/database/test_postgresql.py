@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.crowd import answer, ask, ask_all, open_socket
+from support.crowd import answer, ask, open_socket
 from support.databases import PostgreSQL
 from support.frames import TEXT, build
 from support.machine import needs
@@ -18,8 +18,22 @@ pytestmark = needs("initdb")
 
 Serve = Callable[..., LiveServer]
 STYLES = ["blocking", "events", "sensitive", "insensitive", "inside"]
-#: Of twenty: some are kept for a moment, some are on their way out, one is the test's.
-IN_FLIGHT = 6
+#: Name of the database that tests share which need no settings of their own.
+SHARED = "shared"
+
+
+@pytest.fixture(scope="module")
+def database(postgresql: PostgreSQL) -> dict[str, Any]:
+    """Settings of the shared database."""
+    return postgresql.settings(SHARED)
+
+
+@pytest.fixture
+def server(share_with: Serve, postgresql: PostgreSQL, database: dict[str, Any]) -> LiveServer:
+    """A server with the shared database, to which there is no connection at first."""
+    server = share_with(database)
+    wait_for_none(postgresql, SHARED)
+    return server
 
 
 def wait_for_none(postgresql: PostgreSQL, name: str) -> None:
@@ -29,91 +43,68 @@ def wait_for_none(postgresql: PostgreSQL, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("pool", [False, True], ids=["no pool", "pool"])
-def test_five_hundred_sockets_share_twenty_connections(
-    serve_with: Serve, postgresql: PostgreSQL, key: str, pool: bool
-) -> None:
-    options = {"pool": {"min_size": 1, "max_size": 8}} if pool else {}
-    server = serve_with(postgresql.settings(key, OPTIONS=options))
-    clients = [open_socket(server, f"/db/{STYLES[i % 5]}/") for i in range(500)]
-    for _ in range(2):
-        answers = ask_all(clients, IN_FLIGHT)
-        assert {text.split()[1] for text in answers} == {"0"}
-    if pool:
-        assert postgresql.connections(key) <= 8
-    else:
-        wait_for_none(postgresql, key)
-    assert server.get_json("/users/") is not None
-    for client in clients:
-        client.close()
-
-
 @pytest.mark.parametrize("style", STYLES)
 def test_a_parked_socket_holds_no_connection(
-    serve_with: Serve, postgresql: PostgreSQL, key: str, style: str
+    server: LiveServer, postgresql: PostgreSQL, key: str, style: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, f"/db/{style}/") as client:
         first = ask(client)
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         second = ask(client)
         assert first.split()[0] != second.split()[0]
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         assert ask(client, b"to_thread").split()[1] == "0"
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
 
 
 @pytest.mark.parametrize("style", ["blocking", "events", "inside"])
 def test_messages_that_wait_already_use_one_connection(
-    serve_with: Serve, postgresql: PostgreSQL, key: str, style: str
+    server: LiveServer, postgresql: PostgreSQL, key: str, style: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, f"/db/{style}/") as client:
         client.send(build(TEXT, b"?") * 10)
         assert len({answer(client).split()[0] for _ in range(10)}) == 1
 
 
 def test_many_short_calls_of_a_coroutine_use_one_connection(
-    serve_with: Serve, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL, key: str
 ) -> None:
     """Each message of the view is two calls: without a moment of grace, twice as many."""
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, "/db/sensitive/") as client:
         client.send(build(TEXT, b"?") * 10)
         assert len({answer(client).split()[0] for _ in range(10)}) < 10
 
 
 def test_a_connection_is_kept_inside_atomic(
-    serve_with: Serve, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL, key: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, f"/db/in-atomic/?key={key}") as client:
         first = answer(client)
         # Another socket parks meanwhile, after it had one as well.
         with open_socket(server, "/db/blocking/") as other:
             ask(other)
-            eventually(lambda: postgresql.connections(key) == 1, what="the other's is still held")
+            eventually(
+                lambda: postgresql.connections(SHARED) == 1, what="the other's is still held"
+            )
             assert server.get_json("/db/groups/", key=key) == 0
         assert ask(client, b"go on") == first
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         assert server.get_json("/db/groups/", key=key) == 1
 
 
 def test_a_transaction_is_rolled_back_after_a_wait(
-    serve_with: Serve, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL, key: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, f"/db/in-atomic/?key={key}") as client:
         answer(client)
         client.send(build(TEXT, b"roll back"))
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         assert server.get_json("/db/groups/", key=key) == 0
 
 
 def test_timeouts_are_kept_and_short_ones_count_as_waiting(
-    serve_with: Serve, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL, key: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with (
         open_socket(server, "/db/polling/") as polling,
         open_socket(server, "/db/patient/") as patient,
@@ -121,15 +112,14 @@ def test_timeouts_are_kept_and_short_ones_count_as_waiting(
         assert answer(patient).endswith(" 0")
         assert answer(patient) == "no message within 0.3 s"
         assert answer(polling).endswith(" 0")
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         assert int(ask(polling)) > 0
 
 
 @pytest.mark.parametrize("path", ["/db/failing/", "/db/busy/", "/db/killed/"])
 def test_connections_are_given_back_however_a_handler_ends(
-    serve_with: Serve, postgresql: PostgreSQL, key: str, backend: str, path: str
+    server: LiveServer, postgresql: PostgreSQL, key: str, backend: str, path: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     with open_socket(server, f"{path}?key={key}") as client:
         answer(client)
         if path == "/db/busy/":
@@ -144,7 +134,7 @@ def test_connections_are_given_back_however_a_handler_ends(
         else:
             client.send(build(TEXT, b"?"))
             server.expect_traceback("SystemExit")
-        wait_for_none(postgresql, key)
+        wait_for_none(postgresql, SHARED)
         assert server.get_json("/db/groups/", key=key) == 0
 
 
@@ -186,9 +176,8 @@ def test_persistent_connections_are_given_back_too(
 
 
 def test_views_beside_coroutines_keep_their_orm(
-    serve_with: Serve, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL, key: str
 ) -> None:
-    server = serve_with(postgresql.settings(key))
     clients = [open_socket(server, f"/db/{style}/") for style in ("sensitive", "insensitive") * 2]
     for _ in range(10):
         for client in clients:

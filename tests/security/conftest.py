@@ -18,11 +18,11 @@ def key() -> str:
 
 
 @pytest.fixture
-def serve_set(serve_app: Callable[..., LiveServer]) -> Callable[..., LiveServer]:
-    """``serve_set("--option", …, NAME=value)``: the test project with these settings."""
+def serve_set(share_app: Callable[..., LiveServer]) -> Callable[..., LiveServer]:
+    """``serve_set("--option", …, NAME=value)``: the test project with these settings, shared."""
 
     def start(*options: str, **settings: object) -> LiveServer:
         env = {"DUALWS_TEST_SETTINGS": json.dumps(settings)}
-        return serve_app("support.project.wsgi", *options, env=env)
+        return share_app("support.project.wsgi", *options, env=env)
 
     return start

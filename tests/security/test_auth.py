@@ -109,8 +109,8 @@ def test_a_user_who_may_no_longer_sign_in_loses_all_sockets(
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_what_another_process_does_is_noticed_later(serve_app: Serve, key: str, style: str) -> None:
-    server = serve_app("support.project.wsgi", "--auth-recheck", "0.1")
+def test_what_another_process_does_is_noticed_later(share_app: Serve, key: str, style: str) -> None:
+    server = share_app("support.project.wsgi", "--auth-recheck", "0.1")
     path = f"/members/{style}/?key={key}"
     ended, expired = Member(server, key), Member(server, key)
     deactivated, deleted = Member(server, key + "2"), Member(server, key + "3")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import resource
 import uuid
 
 import pytest
@@ -12,7 +10,6 @@ from support import frames
 from support.frames import CLOSE, PING, PONG, TEXT, build, read_frame
 from support.raw import RawClient
 from support.server import LiveServer
-from support.timing import eventually
 
 
 @pytest.fixture
@@ -90,30 +87,3 @@ def test_an_async_send_to_a_peer_that_never_reads_times_out(serve_app, key: str)
     server = serve_app("support.project.wsgi", "--send-timeout", "0.3", "--close-timeout", "0.3")
     with open_socket(server, f"/ws/async/flood/?key={key}"):
         assert server.get_json("/notes/", key=key) == [["SendTimeout", 1008]]
-
-
-@pytest.mark.parametrize("style", ["events", "ws4py", "async"])
-def test_idle_handlers_hold_no_thread_and_no_greenlet(serve_app, style: str) -> None:  # type: ignore[no-untyped-def]
-    many = 2000
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < many * 2:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(many * 2 + 500, hard), hard))
-    server = serve_app("support.project.wsgi")
-    with open_socket(server, f"/ws/{style}/") as first:  # starts what is started once
-        first.send(build(TEXT, b"x"))
-        read_frame(first)
-        _, threads, greenlets = server.get_json("/ws/census/")
-        clients = [open_socket(server, f"/ws/{style}/") for _ in range(many)]
-
-        def idle() -> bool:
-            now = server.get_json("/ws/census/")
-            assert now[0] == many + 1
-            # HTTP's own workers come and go.
-            return now[1] <= threads + 20 and now[2] <= greenlets + 20
-
-        eventually(idle, what=f"{many} idle handlers hold threads or greenlets")
-        for client in clients[::100]:
-            client.send(build(TEXT, json.dumps(style).encode()))
-            assert read_frame(client).payload == json.dumps(style).encode()
-        for client in clients:
-            client.close()

@@ -17,7 +17,7 @@ from dualws_conformance.runner import Result, run
 from support.distributions import install
 from support.timing import SCALE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "threaded_backend"
 
 #: mutant -> the group that must catch it, and a case of it that must fail

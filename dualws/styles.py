@@ -146,6 +146,7 @@ class Ws4pyStyle:
     ) -> None:
         from dualws.ws4py_handlers import Ws4pyDriver
 
+        ws.waits = False
         drive(ws, Ws4pyDriver(self._view, ws))
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import cache
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
-from ws4py.messaging import BinaryMessage, PongControlMessage, TextMessage
+from ws4py.framing import OPCODE_BINARY, OPCODE_TEXT
+from ws4py.messaging import BinaryMessage, Message, PongControlMessage, TextMessage
 from ws4py.websocket import WebSocket as Ws4pyWebSocket
 
 from dualws.protocol.stream import Stream
@@ -54,21 +56,41 @@ class Socket:
         self._connection.abort()
 
 
-class _Driven:
-    """Mixed in before the handler's class: from the driver's calls to ws4py's."""
+class _Driven(Ws4pyWebSocket):  # type: ignore[misc]
+    """ws4py's own class as it is here: the handler's class comes before it, so overrides count."""
 
     sock: Any
-    client_terminated: bool
     server_terminated: bool
 
     def _use(self, ws: WebSocket) -> None:
-        self._connection: Connection = ws.connection
+        self._dualws = ws
+
+    def send(self, payload: Any, binary: bool = False) -> None:
+        """Send a message as ``ws.send()`` does: compressed by the same rules, within the buffer.
+
+        :param payload: ``str``, ``bytes``, ``bytearray``, a message of ws4py's, or a generator
+            whose chunks go out as fragments
+        :param binary: whether it is a binary message
+        :raises RuntimeError: the websocket is closed
+        :raises WebSocketClosed: it is just being closed, or the peer reads too slowly
+        """
+        data: Any = payload
+        if isinstance(payload, Message):
+            if payload.opcode not in (OPCODE_TEXT, OPCODE_BINARY):
+                super().send(payload)  # a ping or a pong
+                return
+            data, binary = payload.data, payload.opcode == OPCODE_BINARY
+        elif not isinstance(payload, str | bytes | bytearray | GeneratorType):
+            super().send(payload)  # tells what it takes
+        if self.terminated or self.sock is None:
+            raise RuntimeError("Cannot send on a terminated websocket")
+        self._dualws.send(data, bool(binary))
 
     def close(self, code: int = 1000, reason: str | bytes = "") -> None:
         if not self.server_terminated:
             self.server_terminated = True
             text = reason.decode("utf-8") if isinstance(reason, bytes) else reason
-            self._connection.close(code, text)
+            self._dualws.connection.close(code, text)
 
 
 class Ws4pyDriver:
@@ -87,7 +109,7 @@ class Ws4pyDriver:
         self._handler = handler
 
     def __repr__(self) -> str:
-        return f"<{type(self._handler).__bases__[1].__qualname__} on {self._ws.path}>"
+        return f"<{type(self._handler).__bases__[0].__qualname__} on {self._ws.path}>"
 
     def opened(self) -> None:
         self._handler.opened()
@@ -115,4 +137,4 @@ class Ws4pyDriver:
 @cache
 def _driven(kind: Hashable) -> type[Any]:
     assert isinstance(kind, type)
-    return type(kind.__name__, (_Driven, kind), {"__module__": kind.__module__})
+    return type(kind.__name__, (kind, _Driven), {"__module__": kind.__module__})

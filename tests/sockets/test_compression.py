@@ -14,7 +14,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.sync.client import connect
 
 from support import frames
-from support.frames import BINARY, CLOSE, TEXT, build, read_frame
+from support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, build, read_frame
 from support.raw import Head, RawClient
 from support.server import LiveServer
 from support.timing import TIMEOUT
@@ -119,6 +119,30 @@ def test_each_message_has_its_choice(live: LiveServer) -> None:
             assert answer.rsv == rsv, (choice, size)
             text = unpacked(answer) if rsv else answer.payload
             assert text == b"x" * size
+
+
+def test_what_handlers_of_ws4py_send_follows_the_same_rules(live: LiveServer) -> None:
+    path = "/ws/compression/ws4py/"
+    client, _ = open_socket(live, path, OFFER)
+    with client:
+        for kind, opcode in (("text", TEXT), ("binary", BINARY), ("message", TEXT)):
+            client.send(build(TEXT, f"{kind} 5000".encode()))
+            large = read_frame(client)
+            assert (large.opcode, unpacked(large)) == (opcode, b"x" * 5000)
+            client.send(build(TEXT, f"{kind} 100".encode()))
+            assert read_frame(client) == frames.Frame(opcode, b"x" * 100)
+        client.send(build(TEXT, b"chunks 5000"))
+        first, last = read_frame(client), read_frame(client)
+        assert (first.opcode, first.rsv, first.fin) == (TEXT, 4, False)
+        assert (last.opcode, last.rsv, last.fin) == (CONTINUATION, 0, True)
+        whole = zlib.decompressobj(-12).decompress(first.payload + last.payload + TAIL)
+        assert whole == b"x" * 5000 + b"y"
+        client.send(build(TEXT, b"ping 5"))
+        assert read_frame(client) == frames.Frame(PING, b"xxxxx")
+    client, _ = open_socket(live, path)
+    with client:
+        client.send(build(TEXT, b"binary 5000"))
+        assert read_frame(client) == frames.Frame(BINARY, b"x" * 5000)
 
 
 @pytest.mark.parametrize("path", ["/ws/compression/never/", "/ws/compression/inside/"])

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from ws4py.messaging import TextMessage
+from ws4py.websocket import WebSocket as Ws4pyWebSocket
 
 from dualws import websocket
 
@@ -50,10 +52,30 @@ def inside(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+class Ws4pySender(Ws4pyWebSocket):  # type: ignore[misc]
+    """Answers ``KIND SIZE`` as one of ws4py's ways to send does it."""
+
+    def received_message(self, message: Any) -> None:
+        kind, size = str(message).split()
+        text = "x" * int(size)
+        match kind:
+            case "text":
+                self.send(text)
+            case "binary":
+                self.send(bytearray(text.encode()), binary=True)
+            case "message":
+                self.send(TextMessage(text))
+            case "chunks":
+                self.send(chunk for chunk in (text, "y"))
+            case "ping":
+                self.ping(text)
+
+
 urlpatterns = [
     path("choose/", choose),
     path("never/", never),
     path("always/", always),
     path("async/", in_async),
     path("inside/", inside),
+    path("ws4py/", websocket(Ws4pySender)),
 ]

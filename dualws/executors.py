@@ -99,11 +99,24 @@ class HandlerExecutor(Executor):
 
 
 class ReleasingThreads(ThreadPoolExecutor):
-    """A loop's default executor, whose threads keep no database connection between two calls."""
+    """A loop's default executor, whose threads keep no database connection between two calls.
+
+    asyncio takes a ThreadPoolExecutor only; but one's own threads would be waited for at the end
+    of the process, however long a call of a handler's takes.
+
+    :param start: runs a job in a daemon thread, soon
+    """
+
+    def __init__(self, start: Callable[[Callable[[], object]], object]) -> None:
+        super().__init__(max_workers=1)
+        self._start_job = start
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run *fn* in a thread; its result is in the future."""
-        return super().submit(call_and_release, partial(fn, *args, **kwargs))
+        future: Future[T] = Future()
+        call = partial(call_and_release, partial(fn, *args, **kwargs))
+        self._start_job(partial(_settle, future, call))
+        return future
 
 
 def call_and_release(function: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from dualws.executors import ReleasingThreads
 from dualws_threaded.loop import Loop
 
 log = logging.getLogger("dualws.server")
@@ -68,6 +69,10 @@ class Runtime:
         """Run blocking code in a daemon thread."""
         threading.Thread(target=function, args=args, daemon=True).start()
 
+    def submit(self, function: Callable[..., object], *args: object) -> None:
+        """The same here: nothing is shared, so short code waits for nobody."""
+        self.spawn(function, *args)
+
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call *callback* in the loop's thread after *delay* seconds."""
         timer = Timer(lambda: callback(*args))
@@ -80,6 +85,8 @@ class Runtime:
         with self._asyncio_lock:
             if self._asyncio is None:
                 self._asyncio = asyncio.new_event_loop()
+                # Its own threads would be waited for at the end of the process.
+                self._asyncio.set_default_executor(ReleasingThreads(self.spawn))
                 self.spawn(self._asyncio.run_forever)
         asyncio.run_coroutine_threadsafe(_logged(coroutine), self._asyncio)
 

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from dualws_conformance.reports.data import cell, columns, rows
+from dualws_conformance.model import PLAIN, STYLES
+from dualws_conformance.reports.data import columns, rows
 from dualws_conformance.runner import Result
 
 #: Lines of a transcript that are shown; reports hold all of it.
@@ -34,26 +35,33 @@ def progress(console: Console) -> Progress:
 
 
 def matrix(results: Sequence[Result]) -> Table:
-    """Groups of behaviour by backends and styles: passed of all, and the time."""
+    """Groups of behaviour and backends by styles: passed of all, and the time."""
     table = Table(
         title="dualws conformance",
         title_justify="left",
         box=box.SIMPLE,
         pad_edge=False,
-        padding=0,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("group", no_wrap=True)
     wanted = columns(results)
-    for backend, style in wanted:
-        table.add_column(f"{backend}\n{style}", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
+    backends = list(dict.fromkeys(backend for backend, _ in wanted))
+    styles = [style for style in (*PLAIN, *STYLES) if any(style == one for _, one in wanted)]
+    table.add_column("group", no_wrap=True)
+    table.add_column("backend", no_wrap=True)
+    for style in (*styles, "seconds"):
+        table.add_column(style, justify="right", no_wrap=True)
+
+    def add(name: str, part: Sequence[Result]) -> None:
+        for number, backend in enumerate(backends):
+            own = [result for result in part if result.backend == backend]
+            cells = [_cell([result for result in own if result.style == style]) for style in styles]
+            seconds = f"{sum(result.seconds for result in own):.1f}"
+            table.add_row("" if number else name, backend, *cells, seconds)
+
     for group in rows(results):
-        cells = [_cell(cell(results, group, column)) for column in wanted]
-        seconds = sum(result.seconds for result in results if result.case.group == group)
-        table.add_row(group, *cells, f"{seconds:.1f}")
+        add(group, [result for result in results if result.case.group == group])
     table.add_section()
-    totals = [_cell([r for r in results if (r.backend, r.style) == column]) for column in wanted]
-    table.add_row("all", *totals, f"{sum(result.seconds for result in results):.1f}")
+    add("all", results)
     return table
 
 

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 from dualws_conformance import frames
@@ -24,12 +25,21 @@ class Kit:
     """The hands of a running case.
 
     :param server: the server that all cases share
-    :param style: style of handler, ``blocking`` or ``inside``; ``plain`` without one
+    :param style: one of ``model.STYLES``; ``plain`` without a handler
     :param quick: measure with fewer repetitions
+    :param others: makes servers with more options, shared by all cases that ask for the same
     """
 
-    def __init__(self, server: LiveServer, style: str, *, quick: bool = False) -> None:
+    def __init__(
+        self,
+        server: LiveServer,
+        style: str,
+        *,
+        quick: bool = False,
+        others: Callable[..., LiveServer] | None = None,
+    ) -> None:
         self.server = server
+        self._others = others
         self.style = style
         self.quick = quick
         self.transcripts: list[Transcript] = []
@@ -68,7 +78,7 @@ class Kit:
     # -- websockets ----------------------------------------------------------------
 
     def path(self, handler: str, query: str = "") -> str:
-        """Address of a handler of ``project.handlers`` in this case's style."""
+        """Address of the handler of that name in this case's style."""
         style = "blocking" if self.style == "plain" else self.style
         return f"/{style}/{handler}/" + (f"?{query}" if query else "")
 
@@ -161,6 +171,13 @@ class Kit:
         self._servers.append(server)
         self.server = server
         return server
+
+    def move(self, *options: str) -> LiveServer:
+        """A server with more *options* that other cases use too; everything goes to it now."""
+        if self._others is None:
+            return self.restart(*options)
+        self.server = self._others(*options)
+        return self.server
 
     def close(self) -> None:
         """Close what was opened."""

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 if TYPE_CHECKING:
     from dualws_conformance.kit import Kit
 
-#: Styles of websocket handlers: a ``@websocket`` view, and a loop inside the view.
-STYLES = ("blocking", "inside")
+#: Styles of websocket handlers: a ``@websocket`` view, a loop inside the view itself, a
+#: ``WebSocketView``, a ``ws4py.websocket.WebSocket``, a coroutine. For cases in which the handler
+#: has a part: it is called, held up, told of the end.
+STYLES = ("blocking", "inside", "event", "ws4py", "async")
+#: Styles whose code waits, in ``receive()`` and for a slow client.
+WAITING = ("blocking", "inside", "async")
+#: Styles that meet the wire in two ways: the 101 goes out after the view, or in its midst. For
+#: cases that are decided before a handler is called, of whatever style it is.
+ACCEPTING = ("blocking", "inside")
 #: The style of cases that no websocket handler has a part in.
 PLAIN = ("plain",)
 

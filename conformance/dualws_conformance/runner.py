@@ -51,7 +51,7 @@ Observer = Callable[[Result], object]
 
 
 class Session:
-    """One backend's live server, for as long as cases need it. Close it at the end.
+    """One backend's live servers, for as long as cases need them. Close it at the end.
 
     :param backend: name of the backend
     :param quick: measure with fewer repetitions
@@ -61,25 +61,26 @@ class Session:
         self.backend = backend
         self._quick = quick
         self._lock = threading.Lock()
-        self._server: LiveServer | None = None
+        self._servers: dict[tuple[str, ...], LiveServer] = {}
 
-    def server(self) -> LiveServer:
-        """The running server; started when there is none.
+    def server(self, *options: str) -> LiveServer:
+        """The running server with these further options; started when there is none.
 
         :raises ServerError: it does not come up
         """
         with self._lock:
-            if self._server is not None and not self._server.running:
-                self._server.stop()
-                self._server = None
-            if self._server is None:
-                self._server = LiveServer(self.backend)
-            return self._server
+            server = self._servers.get(options)
+            if server is not None and not server.running:
+                server.stop()
+                server = None
+            if server is None:
+                server = self._servers[options] = LiveServer(self.backend, options)
+            return server
 
     def run(self, case: Case, style: str) -> Result:
         """Run one case."""
         server = self.server()
-        kit = Kit(server, style, quick=self._quick)
+        kit = Kit(server, style, quick=self._quick, others=self.server)
         failure = ""
         begin = time.monotonic()
         try:
@@ -107,10 +108,10 @@ class Session:
         return Result(case, self.backend, style, seconds, failure, transcript)
 
     def close(self) -> None:
-        """Stop the server."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        """Stop the servers."""
+        for server in self._servers.values():
+            server.stop()
+        self._servers.clear()
 
 
 def plan(cases: Iterable[Case]) -> list[tuple[Case, str]]:

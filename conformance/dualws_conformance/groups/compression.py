@@ -8,7 +8,7 @@ import zlib
 from dualws_conformance import frames
 from dualws_conformance.frames import BINARY, CONTINUATION, PING, TEXT, Deflate
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, check, equal, fail
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, check, equal, fail
 from dualws_conformance.peer import Peer
 
 GROUP = "compression"
@@ -104,7 +104,7 @@ for _name, _offer in OFFERS.items():
         round_trips(peer, TEXT_DATA, TEXT_DATA.encode(), "short", "", TEXT_DATA)
 
     add(GROUP, f"offer-{_name}", "RFC 7692 7.1", f"the offer {_offer!r} is granted and works both "
-        "ways", offered, styles=STYLES)  # fmt: skip
+        "ways", offered, styles=ACCEPTING)  # fmt: skip
 
 DECLINED = {
     "unknown-parameter": f"{NAME}; unknown",
@@ -126,7 +126,7 @@ for _name, _offer in DECLINED.items():
         peer.echo(TEXT_DATA)
 
     add(GROUP, f"declined-{_name}", "RFC 7692 7.1", f"the invalid offer {_offer!r} is "
-        "declined, the handshake is not", declined, styles=STYLES)  # fmt: skip
+        "declined, the handshake is not", declined, styles=ACCEPTING)  # fmt: skip
 
 FALLBACKS = {
     "second-offer": f"{NAME}; unknown, {NAME}; server_no_context_takeover",
@@ -139,11 +139,11 @@ for _name, _offer in FALLBACKS.items():
         round_trips(open_deflated(kit, offer), TEXT_DATA, TEXT_DATA)
 
     add(GROUP, f"several-{_name}", "RFC 7692 5", f"of several offers ({_name.replace('-', ' ')}) "
-        "the first acceptable one is granted, once", fallback, styles=STYLES)  # fmt: skip
+        "the first acceptable one is granted, once", fallback, styles=ACCEPTING)  # fmt: skip
 
 
 @case(GROUP, "RFC 6455 9.1", "without an offer nothing is granted and nothing compressed",
-      styles=STYLES)  # fmt: skip
+      styles=ACCEPTING)  # fmt: skip
 def not_offered(kit: Kit) -> None:
     peer = kit.open()
     equal(peer.head.get("Sec-WebSocket-Extensions"), None, "the granted extensions")
@@ -167,7 +167,7 @@ def uncompressed(kit: Kit) -> None:
     peer.echo("plain again")
 
 
-@case(GROUP, "RFC 7692 6.1", "a compressed message may be fragmented", styles=STYLES)
+@case(GROUP, "RFC 7692 6.1", "a compressed message may be fragmented", styles=ACCEPTING)
 def fragmented(kit: Kit) -> None:
     peer = open_deflated(kit)
     assert peer.deflate is not None
@@ -184,7 +184,7 @@ def fragmented(kit: Kit) -> None:
     peer.expect(TEXT_DATA)
 
 
-@case(GROUP, "RFC 7692 6.1", "a compressed message byte by byte", styles=STYLES)
+@case(GROUP, "RFC 7692 6.1", "a compressed message byte by byte", styles=ACCEPTING)
 def byte_by_byte(kit: Kit) -> None:
     peer = open_deflated(kit)
     for byte in packed(peer, TEXT_DATA.encode()):
@@ -192,7 +192,7 @@ def byte_by_byte(kit: Kit) -> None:
     peer.expect(TEXT_DATA)
 
 
-@case(GROUP, "RFC 7692 7.2.3.6", "an empty compressed message in every form", styles=STYLES)
+@case(GROUP, "RFC 7692 7.2.3.6", "an empty compressed message in every form", styles=ACCEPTING)
 def empty(kit: Kit) -> None:
     peer = open_deflated(kit)
     for payload in (b"\x00", b"\x02\x00", b"\x01\x00\x00\xff\xff"):
@@ -200,7 +200,7 @@ def empty(kit: Kit) -> None:
         peer.expect("")
 
 
-@case(GROUP, "RFC 7692 7.2.3", "blocks of every type are inflated", styles=STYLES)
+@case(GROUP, "RFC 7692 7.2.3", "blocks of every type are inflated", styles=ACCEPTING)
 def blocks(kit: Kit) -> None:
     peer = open_deflated(kit, f"{NAME}; client_no_context_takeover")
     for level in (0, 1, 9):
@@ -212,7 +212,7 @@ def blocks(kit: Kit) -> None:
 
 
 @case(GROUP, "RFC 7692 7.2.3.5", "a final block ends a message without ending the stream",
-      styles=STYLES)  # fmt: skip
+      styles=ACCEPTING)  # fmt: skip
 def final_block(kit: Kit) -> None:
     peer = open_deflated(kit, f"{NAME}; client_no_context_takeover")
     packer = zlib.compressobj(wbits=-15)
@@ -247,7 +247,7 @@ def _violation(name: str, title: str, codes: tuple[int, ...], *wire: bytes) -> N
         peer.send(*wire)
         peer.expect_failed(*codes)
 
-    add(GROUP, name, "RFC 7692 6", f"{title} fails the connection", run, styles=STYLES)
+    add(GROUP, name, "RFC 7692 6", f"{title} fails the connection", run, styles=ACCEPTING)
 
 
 _violation("control-compressed", "RSV1 on a ping", (1002,), frames.build(PING, b"", rsv=4))
@@ -262,7 +262,7 @@ _violation("bad-distance", "a reference before the window", (1002, 1007),
            frames.build(BINARY, b"\x63\x00\x7b\xff\xff", rsv=4))  # fmt: skip
 
 
-@case(GROUP, "RFC 6455 8.1", "invalid UTF-8 is found in what was inflated", styles=STYLES)
+@case(GROUP, "RFC 6455 8.1", "invalid UTF-8 is found in what was inflated", styles=ACCEPTING)
 def invalid_utf8(kit: Kit) -> None:
     peer = open_deflated(kit)
     peer.send(packed(peer, b"x" * 2000 + b"\xed\xa0\x80"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import CLOSE, PING, PONG
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, equal, fail
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, equal, fail
 
 GROUP = "control"
 
@@ -40,11 +40,11 @@ for _opcode in (CLOSE, PING, PONG):
         peer.expect_failed(1002)
 
     add(GROUP, f"{_name}-126", "RFC 6455 5.5", f"a {_name} frame of 126 bytes fails the connection "
-        "with 1002", too_long, styles=STYLES)  # fmt: skip
+        "with 1002", too_long, styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"{_name}-fragmented", "RFC 6455 5.5", f"a fragmented {_name} frame fails the "
-        "connection with 1002", fragmented, styles=STYLES)  # fmt: skip
+        "connection with 1002", fragmented, styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"{_name}-reserved-bit", "RFC 6455 5.2", f"a {_name} frame with RSV1 fails the "
-        "connection with 1002", reserved, styles=STYLES)  # fmt: skip
+        "connection with 1002", reserved, styles=ACCEPTING)  # fmt: skip
 
 
 @case(GROUP, "RFC 6455 5.5.3", "an unasked pong is ignored", styles=STYLES)

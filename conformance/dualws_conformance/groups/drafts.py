@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dualws_conformance import frames
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, equal
+from dualws_conformance.model import ACCEPTING, add, equal
 
 GROUP = "drafts"
 _NAMES = {"7": "hybi-07", "8": "hybi-10"}
@@ -17,7 +17,8 @@ def _every_version(name: str, title: str, run: object, section: str = "1.3") -> 
             run(kit, version)  # type: ignore[operator]
 
         add(GROUP, f"{name}-{version}", f"draft-ietf-hybi-thewebsocketprotocol-{draft[5:]} "
-            f"{section}", f"version {version} ({draft}): {title}", one, styles=STYLES)  # fmt: skip
+            f"{section}", f"version {version} ({draft}): {title}", one,
+            styles=ACCEPTING)  # fmt: skip
 
 
 def _accepted(kit: Kit, version: str) -> None:
@@ -90,4 +91,4 @@ def _old_name_ignored(kit: Kit) -> None:
 
 
 add(GROUP, "old-name-in-13", "RFC 6455 4.1/8", "version 13 takes no origin from "
-    "Sec-WebSocket-Origin", _old_name_ignored, styles=STYLES)  # fmt: skip
+    "Sec-WebSocket-Origin", _old_name_ignored, styles=ACCEPTING)  # fmt: skip

@@ -7,7 +7,7 @@ import time
 from dualws_conformance import frames
 from dualws_conformance.frames import PING
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, case, check, equal, fail
+from dualws_conformance.model import STYLES, WAITING, case, check, equal, fail
 from dualws_conformance.timing import TIMEOUT
 
 GROUP = "flow"
@@ -18,7 +18,7 @@ def _drain(kit: Kit, key: str, count: int) -> None:
     equal(len(kit.notes(key, count)), count, "the number of notes")
 
 
-@case(GROUP, "dualws", "a client that reads slowly gets everything, in order", styles=STYLES)
+@case(GROUP, "dualws", "a client that reads slowly gets everything, in order", styles=WAITING)
 def slow_reader(kit: Kit) -> None:
     client = kit.connect(receive_buffer=16384)
     # More than the system's buffers hold, so that some of it must wait in the server.
@@ -114,7 +114,7 @@ def fairness(kit: Kit) -> None:
     check(waited_for < TIMEOUT / 2, f"the other client waited {waited_for:.1f} s for its echo")
 
 
-@case(GROUP, "dualws", "receive(timeout) raises TimeoutError and loses nothing", styles=STYLES)
+@case(GROUP, "dualws", "receive(timeout) raises TimeoutError and loses nothing", styles=WAITING)
 def receive_timeout(kit: Kit) -> None:
     peer = kit.open("waits")
     peer.expect("nothing came")

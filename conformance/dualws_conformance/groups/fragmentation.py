@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import BINARY, CONTINUATION, PING, PONG, TEXT
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case
+from dualws_conformance.model import ACCEPTING, STYLES, add, case
 
 GROUP = "fragmentation"
 SECTION = "RFC 6455 5.4"
@@ -72,7 +72,7 @@ def violation(name: str, title: str, *wire: bytes) -> None:
         peer.send(*wire)
         peer.expect_failed(1002)
 
-    add(GROUP, name, SECTION, f"{title} fails the connection with 1002", run, styles=STYLES)
+    add(GROUP, name, SECTION, f"{title} fails the connection with 1002", run, styles=ACCEPTING)
 
 
 violation("continuation-first", "a continuation without a message",
@@ -87,7 +87,7 @@ violation("start-inside", "a second start inside a fragmented message",
           frames.build(BINARY, b"x", fin=False), frames.build(BINARY, b"y", fin=False))  # fmt: skip
 
 
-@case(GROUP, SECTION, "after a whole message a continuation is a violation", styles=STYLES)
+@case(GROUP, SECTION, "after a whole message a continuation is a violation", styles=ACCEPTING)
 def continuation_after(kit: Kit) -> None:
     peer = kit.open()
     peer.send(*pieces(TEXT, b"a", b"b"), frames.build(CONTINUATION, b"c"))

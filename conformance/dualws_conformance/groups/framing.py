@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import BINARY, PING, TEXT
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, equal
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, equal
 
 GROUP = "framing"
 
@@ -30,7 +30,7 @@ for _rsv in range(1, 8):
         peer.expect_failed(1002)
 
     add(GROUP, f"rsv-{_rsv:03b}", "RFC 6455 5.2", f"reserved bits {_rsv:03b} without an extension "
-        "fail the connection with 1002", reserved_bits, styles=STYLES)  # fmt: skip
+        "fail the connection with 1002", reserved_bits, styles=ACCEPTING)  # fmt: skip
 
 for _opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
 
@@ -40,7 +40,7 @@ for _opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
         peer.expect_failed(1002)
 
     add(GROUP, f"opcode-{_opcode}", "RFC 6455 5.2", f"the reserved opcode {_opcode} fails the "
-        "connection with 1002", reserved_opcode, styles=STYLES)  # fmt: skip
+        "connection with 1002", reserved_opcode, styles=ACCEPTING)  # fmt: skip
 
 for _length, _form in ((5, 3), (125, 3), (5, 9), (126, 9), (65535, 9)):
 
@@ -50,7 +50,8 @@ for _length, _form in ((5, 3), (125, 3), (5, 9), (126, 9), (65535, 9)):
         peer.expect_failed(1002)
 
     add(GROUP, f"length-{_length}-in-{_form}-bytes", "RFC 6455 5.2", f"the length {_length} in the "
-        f"form of {_form} bytes is not the shortest: 1002", long_form, styles=STYLES)  # fmt: skip
+        f"form of {_form} bytes is not the shortest: 1002", long_form,
+        styles=ACCEPTING)  # fmt: skip
 
 for _slug, _announced in (("2-63", 1 << 63), ("2-64", (1 << 64) - 1)):
 
@@ -60,10 +61,10 @@ for _slug, _announced in (("2-63", 1 << 63), ("2-64", (1 << 64) - 1)):
         peer.expect_failed(1002, 1009)
 
     add(GROUP, f"length-{_slug}", "RFC 6455 5.2", "a length whose highest bit is set fails the "
-        "connection at once", too_long, styles=STYLES)  # fmt: skip
+        "connection at once", too_long, styles=ACCEPTING)  # fmt: skip
 
 
-@case(GROUP, "RFC 6455 5.2", "a frame may come byte by byte", styles=STYLES)
+@case(GROUP, "RFC 6455 5.2", "a frame may come byte by byte", styles=ACCEPTING)
 def byte_by_byte(kit: Kit) -> None:
     peer = kit.open()
     for byte in frames.text("slowly") + frames.binary(bytes(130)):
@@ -77,7 +78,7 @@ def many_at_once(kit: Kit) -> None:
     peer.echo(*(f"message {number}" for number in range(500)))
 
 
-@case(GROUP, "RFC 6455 5.2", "a frame may be split at every byte", styles=STYLES)
+@case(GROUP, "RFC 6455 5.2", "a frame may be split at every byte", styles=ACCEPTING)
 def every_split(kit: Kit) -> None:
     peer = kit.open()
     wire = frames.text("Hellö") + frames.binary(bytes(200))
@@ -106,7 +107,7 @@ def good_before_bad(kit: Kit) -> None:
     peer.expect_failed(1002)
 
 
-@case(GROUP, "RFC 6455 5.2", "nothing after a bad frame is answered", styles=STYLES)
+@case(GROUP, "RFC 6455 5.2", "nothing after a bad frame is answered", styles=ACCEPTING)
 def nothing_after_bad(kit: Kit) -> None:
     peer = kit.open()
     peer.send(frames.build(3, b""), frames.text("after"), frames.build(PING, b"after"))

@@ -6,7 +6,7 @@ import base64
 
 from dualws_conformance import frames
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, check, equal, fail
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, check, equal, fail
 
 GROUP = "handshake"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -61,7 +61,7 @@ def status_is(
             wanted = " or ".join(map(str, expected))
             fail(f"the handshake was answered with {found}, expected {wanted}")
 
-    add(GROUP, name, section, title, run, styles=STYLES)
+    add(GROUP, name, section, title, run, styles=ACCEPTING)
 
 
 _REQUIRED = "RFC 6455 4.2.1/"
@@ -121,7 +121,7 @@ status_is("other-fields", _REQUIRED + "10", "cookies and other fields do no harm
 
 
 @case(GROUP, "RFC 6455 4.2.2/5", "the 101 has Upgrade, Connection and the accept key, no length",
-      styles=STYLES)  # fmt: skip
+      styles=ACCEPTING)  # fmt: skip
 def response(kit: Kit) -> None:
     _, head = kit.upgrade(kit.path("echo"))
     equal(head.status, 101, "the status")
@@ -131,13 +131,13 @@ def response(kit: Kit) -> None:
     check(head.get("Content-Type") is None, "the 101 has a Content-Type")
 
 
-@case(GROUP, "RFC 6455 1.3", "the accept key of the RFC's example is the RFC's", styles=STYLES)
+@case(GROUP, "RFC 6455 1.3", "the accept key of the RFC's example is the RFC's", styles=ACCEPTING)
 def example_key(kit: Kit) -> None:
     _, head = kit.upgrade(kit.path("echo"), key=KEY)
     equal(head.get("Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "the accept key")
 
 
-@case(GROUP, "RFC 6455 4.4", "a refused version is told which ones are spoken", styles=STYLES)
+@case(GROUP, "RFC 6455 4.4", "a refused version is told which ones are spoken", styles=ACCEPTING)
 def version_advertised(kit: Kit) -> None:
     client = kit.connect()
     fields = {**VALID, "Sec-WebSocket-Version": "12"}
@@ -168,7 +168,7 @@ for _slug, _offers, _chosen in (
         subprotocol, styles=STYLES)  # fmt: skip
 
 
-@case(GROUP, "RFC 9112 9.3.2", "a handshake may follow an ordinary request", styles=STYLES)
+@case(GROUP, "RFC 9112 9.3.2", "a handshake may follow an ordinary request", styles=ACCEPTING)
 def after_request(kit: Kit) -> None:
     client = kit.connect()
     client.request("POST", "/echo/", ("Host", kit.host), ("Content-Length", "4"), body=b"body")
@@ -176,7 +176,7 @@ def after_request(kit: Kit) -> None:
     kit.open("echo", client=client).echo("after a request")
 
 
-@case(GROUP, "RFC 9112 2.2", "a handshake that comes byte by byte is one", styles=STYLES)
+@case(GROUP, "RFC 9112 2.2", "a handshake that comes byte by byte is one", styles=ACCEPTING)
 def byte_by_byte(kit: Kit) -> None:
     client = kit.connect()
     lines = [f"GET {kit.path('echo')} HTTP/1.1", *(f"{k}: {v}" for k, v in VALID.items()), "", ""]
@@ -186,7 +186,7 @@ def byte_by_byte(kit: Kit) -> None:
 
 
 @case(GROUP, "dualws", "a page of the same origin is accepted, of another refused with 403",
-      styles=STYLES)  # fmt: skip
+      styles=ACCEPTING)  # fmt: skip
 def origin(kit: Kit) -> None:
     path = kit.path("echo")
     for value, status in (

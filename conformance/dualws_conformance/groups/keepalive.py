@@ -14,7 +14,7 @@ _OPTIONS = ("--ping-interval", "0.4", "--ping-timeout", "0.4")
 @case(GROUP, "RFC 6455 5.5.2", "a silent client is pinged, and one that answers stays",
       styles=STYLES)  # fmt: skip
 def pinged(kit: Kit) -> None:
-    kit.restart(*_OPTIONS)
+    kit.move(*_OPTIONS)
     peer = kit.open()
     for _ in range(3):
         peer.send(frames.build(PONG, peer.expect_ping()))
@@ -23,7 +23,7 @@ def pinged(kit: Kit) -> None:
 
 @case(GROUP, "RFC 6455 7.4.1", "a client that answers nothing is closed with 1011", styles=STYLES)
 def closed(kit: Kit) -> None:
-    kit.restart(*_OPTIONS)
+    kit.move(*_OPTIONS)
     key = kit.key()
     peer = kit.open(query=f"key={key}")
     peer.expect_ping()
@@ -35,7 +35,7 @@ def closed(kit: Kit) -> None:
 
 @case(GROUP, "RFC 6455 5.5.3", "any byte of the client counts as a sign of life", styles=STYLES)
 def any_byte(kit: Kit) -> None:
-    kit.restart(*_OPTIONS)
+    kit.move(*_OPTIONS)
     peer = kit.open()
     # It answers no ping, but sends at each: after six intervals it must still be there.
     pings = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import BINARY, CONTINUATION, TEXT
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, equal
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, equal
 
 GROUP = "limits"
 SECTION = "RFC 6455 10.4"
@@ -50,11 +50,11 @@ for _kind, _opcode in (("text", TEXT), ("binary", BINARY)):
         peer.expect_failed(1009)
 
     add(GROUP, f"{_kind}-over", SECTION, f"a {_kind} message one byte over the limit: 1009", over,
-        styles=STYLES)  # fmt: skip
+        styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"{_kind}-over-in-frames", SECTION, f"a {_kind} message over the limit by its last "
-        "frame: 1009", over_in_frames, styles=STYLES)  # fmt: skip
+        "frame: 1009", over_in_frames, styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"{_kind}-over-announced", SECTION, f"a {_kind} frame that announces more than the "
-        "limit: 1009 at once", over_announced, styles=STYLES)  # fmt: skip
+        "limit: 1009 at once", over_announced, styles=ACCEPTING)  # fmt: skip
 
 
 @case(GROUP, SECTION, "the handler of a refused message sees 1009, others see nothing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import CLOSE, CONTINUATION, PING, PONG, TEXT
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case
+from dualws_conformance.model import ACCEPTING, add, case
 
 GROUP = "masking"
 
@@ -19,7 +19,7 @@ for _opcode in (TEXT, frames.BINARY, PING, PONG, CLOSE):
         peer.expect_failed(1002)
 
     add(GROUP, f"unmasked-{_name}", "RFC 6455 5.1", f"an unmasked {_name} frame fails the "
-        "connection with 1002", unmasked, styles=STYLES)  # fmt: skip
+        "connection with 1002", unmasked, styles=ACCEPTING)  # fmt: skip
 
 for _slug, _key in (
     ("zero", bytes(4)),
@@ -36,10 +36,10 @@ for _slug, _key in (
             peer.expect(payload)
 
     add(GROUP, f"key-{_slug}", "RFC 6455 5.3", f"masking key {_key.hex()} unmasks every length",
-        keyed, styles=STYLES)  # fmt: skip
+        keyed, styles=ACCEPTING)  # fmt: skip
 
 
-@case(GROUP, "RFC 6455 5.3", "every frame of a message has a key of its own", styles=STYLES)
+@case(GROUP, "RFC 6455 5.3", "every frame of a message has a key of its own", styles=ACCEPTING)
 def keys_per_frame(kit: Kit) -> None:
     peer = kit.open()
     peer.send(
@@ -50,7 +50,9 @@ def keys_per_frame(kit: Kit) -> None:
     peer.expect("one two three")
 
 
-@case(GROUP, "RFC 6455 5.3", "the key goes on where a packet ended within a payload", styles=STYLES)
+@case(
+    GROUP, "RFC 6455 5.3", "the key goes on where a packet ended within a payload", styles=ACCEPTING
+)
 def key_across_packets(kit: Kit) -> None:
     peer = kit.open()
     payload = bytes(range(256)) * 300
@@ -62,7 +64,10 @@ def key_across_packets(kit: Kit) -> None:
 
 
 @case(
-    GROUP, "RFC 6455 5.1", "a continuation without a mask fails the connection too", styles=STYLES
+    GROUP,
+    "RFC 6455 5.1",
+    "a continuation without a mask fails the connection too",
+    styles=ACCEPTING,
 )
 def unmasked_continuation(kit: Kit) -> None:
     peer = kit.open()

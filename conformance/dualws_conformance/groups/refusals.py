@@ -6,7 +6,7 @@ import json
 
 from dualws_conformance import frames
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case, check, equal
+from dualws_conformance.model import ACCEPTING, STYLES, add, case, check, equal
 from dualws_conformance.peer import Peer
 
 GROUP = "refusals"
@@ -23,7 +23,7 @@ for _status in (200, 302, 401, 403, 404, 500, 503):
         f"a view's ordinary {_status} is an ordinary answer to a handshake", refused)  # fmt: skip
 
 
-@case(GROUP, "RFC 6455 4.2.2/2", "after a refusal the connection goes on", styles=STYLES)
+@case(GROUP, "RFC 6455 4.2.2/2", "after a refusal the connection goes on", styles=ACCEPTING)
 def goes_on(kit: Kit) -> None:
     client, head = kit.upgrade("/status/403/")
     client.read_body(head)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dualws_conformance import frames
 from dualws_conformance.frames import CONTINUATION, TEXT
 from dualws_conformance.kit import Kit
-from dualws_conformance.model import STYLES, add, case
+from dualws_conformance.model import ACCEPTING, STYLES, add, case
 
 GROUP = "utf8"
 SECTION = "RFC 6455 8.1"
@@ -99,9 +99,9 @@ for _name, _data in INVALID.items():
         peer.expect_failed(1007)
 
     add(GROUP, f"invalid-{_name}", SECTION, f"invalid text ({_name}) fails the connection with "
-        "1007", invalid, styles=STYLES)  # fmt: skip
+        "1007", invalid, styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"invalid-{_name}-in-frames", SECTION, f"invalid text ({_name}) in frames of a byte "
-        "fails it too", invalid_in_fragments, styles=STYLES)  # fmt: skip
+        "fails it too", invalid_in_fragments, styles=ACCEPTING)  # fmt: skip
 
 for _name, (_bad, _rest) in EARLY.items():
 
@@ -118,9 +118,9 @@ for _name, (_bad, _rest) in EARLY.items():
         peer.expect_failed(1007)
 
     add(GROUP, f"early-{_name}", SECTION, f"invalid text ({_name}) fails at its first bad byte, in "
-        "a fragment", early, styles=STYLES)  # fmt: skip
+        "a fragment", early, styles=ACCEPTING)  # fmt: skip
     add(GROUP, f"early-{_name}-in-frame", SECTION, f"invalid text ({_name}) fails at its first bad "
-        "byte, within a frame", early_in_frame, styles=STYLES)  # fmt: skip
+        "byte, within a frame", early_in_frame, styles=ACCEPTING)  # fmt: skip
 
 
 @case(GROUP, SECTION, "binary messages are not looked at", styles=STYLES)
@@ -137,7 +137,7 @@ def good_before_bad(kit: Kit) -> None:
     peer.expect_failed(1007)
 
 
-@case(GROUP, SECTION, "every character may be cut anywhere", styles=STYLES)
+@case(GROUP, SECTION, "every character may be cut anywhere", styles=ACCEPTING)
 def every_cut(kit: Kit) -> None:
     peer = kit.open()
     text = "κόσμε 👩 ￿"

@@ -1,7 +1,9 @@
-"""What the kit's websockets do, once for every style of handler.
+"""What the kit's websockets do in code that blocks: in a view's handler, and in a view itself.
 
-Law: a handler is a function of ``(request, ws)`` and knows no style. :func:`blocking` makes
-a ``@websocket`` view of it, :func:`inside` a view that loops over ``wsgi.websocket`` itself.
+Law: a handler is a function of ``(request, ws)``. :func:`blocking` makes a ``@websocket`` view
+of it, :func:`inside` a view that loops over ``wsgi.websocket`` itself. The same handlers for the
+other styles are in :mod:`~dualws_conformance.project.coroutines` and
+:mod:`~dualws_conformance.project.events`: what one says to the client, the others say too.
 """
 
 from __future__ import annotations
@@ -22,8 +24,44 @@ Handler: TypeAlias = Callable[[HttpRequest, Any], None]
 SUBPROTOCOLS = ("kit.v1", "kit.v2")
 
 
-def _key(request: HttpRequest) -> str:
+def key_of(request: HttpRequest) -> str:
+    """The key of the handler's notes, empty without."""
     return request.GET.get("key", "")
+
+
+def digest_of(message: str | bytes) -> str:
+    """A message's kind, length and digest as JSON."""
+    data = message.encode() if isinstance(message, str) else message
+    return json.dumps([type(message).__name__, len(data), hashlib.sha256(data).hexdigest()])
+
+
+def seen_by(request: HttpRequest, ws: Any) -> str:
+    """What a handler sees of its websocket as JSON."""
+    found = request.META["wsgi.websocket"]
+    return json.dumps(
+        {
+            "path": ws.path,
+            "origin": ws.origin,
+            "version": ws.version,
+            "protocol": ws.protocol,
+            "closed": ws.closed,
+            "query": request.META["QUERY_STRING"],
+            "cookie": request.META.get("HTTP_COOKIE"),
+            "backend": request.META["wsgi.server"].backend.name,
+            "same": found is ws or found.connection is ws.connection,
+        }
+    )
+
+
+def code_and_reason(message: str | bytes | None) -> tuple[int, str]:
+    """What a message asks to close with."""
+    code, _, reason = str(message or "1000").partition(" ")
+    return int(code), reason
+
+
+def numbered(number: int, size: int) -> bytes:
+    """A binary message of *size* bytes that tells its number."""
+    return number.to_bytes(4, "big") + bytes(size - 4)
 
 
 def echo(request: HttpRequest, ws: Any) -> None:
@@ -32,50 +70,33 @@ def echo(request: HttpRequest, ws: Any) -> None:
         while (message := ws.receive()) is not None:
             ws.send(message)
     finally:
-        if _key(request):
-            note(_key(request), [ws.close_code, ws.close_reason, ws.receive(), ws.closed])
+        if key_of(request):
+            note(key_of(request), [ws.close_code, ws.close_reason, ws.receive(), ws.closed])
 
 
 def gulp(request: HttpRequest, ws: Any) -> None:
     """Answer each message with its kind, length and digest."""
     while (message := ws.receive()) is not None:
-        data = message.encode() if isinstance(message, str) else message
-        kind = type(message).__name__
-        ws.send(json.dumps([kind, len(data), hashlib.sha256(data).hexdigest()]))
+        ws.send(digest_of(message))
 
 
 def report(request: HttpRequest, ws: Any) -> None:
     """Tell what a handler sees; lives until the client goes."""
-    ws.send(
-        json.dumps(
-            {
-                "path": ws.path,
-                "origin": ws.origin,
-                "version": ws.version,
-                "protocol": ws.protocol,
-                "closed": ws.closed,
-                "query": request.META["QUERY_STRING"],
-                "cookie": request.META.get("HTTP_COOKIE"),
-                "backend": request.META["wsgi.server"].backend.name,
-                "same": request.META["wsgi.websocket"] is ws,
-            }
-        )
-    )
+    ws.send(seen_by(request, ws))
     ws.receive()
 
 
 def busy(request: HttpRequest, ws: Any) -> None:
     """Be elsewhere until released, then echo; note the end."""
     ws.send("busy")
-    note(_key(request) + ".busy", "busy")
-    wait_for_release(_key(request))
+    note(key_of(request) + ".busy", "busy")
+    wait_for_release(key_of(request))
     echo(request, ws)
 
 
 def closes(request: HttpRequest, ws: Any) -> None:
     """Close with the first message's code and reason; note what the handler sees then."""
-    code, _, reason = (ws.receive() or "1000").partition(" ")
-    ws.close(int(code), reason)
+    ws.close(*code_and_reason(ws.receive()))
     ws.close(3999, "a second close")
     seen = [ws.closed, ws.receive(), ws.close_code, ws.close_reason]
     try:
@@ -83,7 +104,7 @@ def closes(request: HttpRequest, ws: Any) -> None:
         seen.append("sent")
     except WebSocketClosed as error:
         seen.append(type(error).__name__)
-    note(_key(request), seen)
+    note(key_of(request), seen)
 
 
 def returns(request: HttpRequest, ws: Any) -> None:
@@ -103,11 +124,11 @@ def sends(request: HttpRequest, ws: Any) -> None:
     done = 0
     try:
         for number in range(int(request.GET["count"])):
-            ws.send(number.to_bytes(4, "big") + bytes(size - 4))
+            ws.send(numbered(number, size))
             done += 1
     finally:
-        if _key(request):
-            note(_key(request), done)
+        if key_of(request):
+            note(key_of(request), done)
     ws.receive()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from dualws_conformance.project import handlers, views
+from dualws_conformance.project import coroutines, events, handlers, views
 
 urlpatterns = [
     path("echo/", views.echo),
@@ -26,4 +26,7 @@ urlpatterns = [
     path("two-accept/", views.two_accept),
     path("blocking/<slug:name>/", handlers.blocking),
     path("inside/<slug:name>/", handlers.inside),
+    path("event/<slug:name>/", events.view),
+    path("ws4py/<slug:name>/", events.ws4py),
+    path("async/<slug:name>/", coroutines.view),
 ]

@@ -137,4 +137,6 @@ class Ws4pyDriver:
 @cache
 def _driven(kind: Hashable) -> type[Any]:
     assert isinstance(kind, type)
+    if kind is Ws4pyWebSocket:  # which does nothing, and cannot come before its own subclass
+        return _Driven
     return type(kind.__name__, (kind, _Driven), {"__module__": kind.__module__})

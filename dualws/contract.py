@@ -86,7 +86,19 @@ class ServerConfig:
         single process
     :param spool_size: request bodies that must be held are kept in memory up to this,
         on disk past it
-    :param max_header_size: largest request line and headers together
+    :param max_header_size: largest request line and headers together; a larger one is refused
+        with 431, or 414 when the request line alone is over it
+    :param max_headers: most header lines of a request; one with more is refused with 431; 0: any
+    :param max_body_size: largest request body; a larger one is refused with 413; 0: any
+    :param header_timeout: how long a client may take for the request line and headers together,
+        from their first byte; then 408; 0: any time
+    :param body_timeout: how long nothing may come of a request body; then 408; 0: any time
+    :param body_min_rate: bytes a second that a request body must come with on the average, after
+        body_timeout seconds; below that 408; 0: any
+    :param http_idle_timeout: how long an HTTP connection may be idle before it is closed, before
+        its first request and between requests; 0: any time
+    :param response_timeout: how long a client may take nothing of a response before its connection
+        is cut; one that reads slowly may take any time; 0: any time
     :param access_log: log a line for each request to the logger ``dualws.access``
     """
 
@@ -111,6 +123,13 @@ class ServerConfig:
     workers: int = 0
     spool_size: int = 1024 * 1024
     max_header_size: int = 64 * 1024
+    max_headers: int = 100
+    max_body_size: int = 1024 * 1024 * 1024
+    header_timeout: float = 30.0
+    body_timeout: float = 30.0
+    body_min_rate: int = 240
+    http_idle_timeout: float = 75.0
+    response_timeout: float = 60.0
     access_log: bool = False
 
 
@@ -225,7 +244,8 @@ class Transport(Protocol):
         """Close at once and drop the buffer; then ``connection_lost(None)``."""
 
     # Optional: ``departure(silence: float) -> str``, why the peer counts as gone while nothing is
-    # read from it, empty if it does not; *silence* is in seconds without an acknowledgement.
+    # read from it, empty if it does not; *silence* is in seconds without an acknowledgement. And
+    # ``taken() -> int``, bytes that the peer has taken of all that was written, -1 if unknown.
 
 
 class Upgrade(Protocol):

@@ -348,12 +348,14 @@ class Sender(ABC):
                     waiter.wait()
         self.behind = False
 
-    def when_drained(self, callback: Callable[[], object], *, own: bool = False) -> int | None:
+    def when_drained(
+        self, callback: Callable[[], object], *, own: bool = False
+    ) -> tuple[int, int] | None:
         """Call *callback* once, from any thread, when there may be room again, or the peer is gone.
 
         :param own: whether it is one's own turn to send fragments: what is held waits for that
-        :return: how many bytes wait for the peer; None when the send buffer has room, and
-            *callback* will not be called
+        :return: how far the peer is, for :meth:`check_progress`; None when the send buffer has
+            room, and *callback* will not be called
         """
         with self._lock:
             waiting = self._transport.buffered
@@ -364,7 +366,7 @@ class Sender(ABC):
             if self._senders is None:
                 self._senders = []
             self._senders.append(callback)
-            return waiting
+            return waiting, self._taken()
 
     def cancel_drained(self, callback: Callable[[], object]) -> bool:
         """Take :meth:`when_drained` back; False when *callback* has been, or is being, called."""
@@ -374,14 +376,20 @@ class Sender(ABC):
             self._senders.remove(callback)
             return True
 
-    def check_progress(self, before: int) -> None:
+    def _taken(self) -> int:
+        """Bytes that the peer has taken since the connection began; -1 where that is not known."""
+        taken = getattr(self._transport, "taken", None)
+        return -1 if taken is None else int(taken())
+
+    def check_progress(self, before: tuple[int, int]) -> None:
         """After ``send_timeout`` seconds: give the peer up if it has taken nothing.
 
         :param before: what :meth:`when_drained` returned
         :raises SendTimeout: it has not; the connection is being closed with 1008
         """
+        waiting, taken = before
         # Without a byte for it, the peer is not who is slow.
-        if before and self._transport.buffered >= before:
+        if waiting and self._transport.buffered >= waiting and self._taken() == taken:
             self._too_slow(f"it took nothing for {self.config.send_timeout:g} s")
             raise SendTimeout(1008, "the peer reads too slowly")
 

@@ -14,6 +14,8 @@ _CLOSE, _CLOSE_WAIT = 7, 8
 #: Eight bytes, the first is the state, and 13 counters: the fifth is what is not acknowledged,
 #: the last the milliseconds since the last acknowledgement.
 _TCP_INFO = struct.Struct("=B7x13I")
+#: The same up to the bytes that the peer has acknowledged since the connection began.
+_TCP_INFO_BYTES = struct.Struct("=120xQ")
 
 
 def departure(sock: socket.socket, silence: float) -> str:
@@ -36,3 +38,22 @@ def departure(sock: socket.socket, silence: float) -> str:
     if counters[4] and counters[12] > silence * 1000:
         return f"the peer acknowledged nothing for {counters[12] / 1000:.0f} s"
     return ""
+
+
+def acknowledged(sock: socket.socket) -> int:
+    """Bytes that the peer has taken since the connection began; -1 where the system does not tell.
+
+    The system's own buffer holds megabytes, and reports room only when a good part of it is empty:
+    what a slow reader takes is seen here.
+    """
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return -1
+    try:
+        data = sock.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_BYTES.size)
+    except OSError:
+        return -1
+    if len(data) < _TCP_INFO_BYTES.size:
+        return -1
+    (count,) = _TCP_INFO_BYTES.unpack(data)
+    return int(count)

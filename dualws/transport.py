@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from dualws.contract import ConnectionOwner, Lock
-from dualws.tcp import departure
+from dualws.tcp import acknowledged, departure
 
 #: Most that is taken from one peer before the others get a turn.
 READ_SIZE = 64 * 1024
@@ -156,6 +156,10 @@ class SocketTransport(ABC):
     def departure(self, silence: float) -> str:
         """Why the peer counts as gone though nothing is read (:func:`dualws.tcp.departure`)."""
         return "" if self._closed else departure(self._sock, silence)
+
+    def taken(self) -> int:
+        """Bytes that the peer has taken (:func:`dualws.tcp.acknowledged`)."""
+        return -1 if self._closed else acknowledged(self._sock)
 
     def close(self) -> None:
         with self._lock:

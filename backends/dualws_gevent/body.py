@@ -9,11 +9,15 @@ its upload, holds a greenlet and nothing else, and no view fails because of it. 
 from __future__ import annotations
 
 import io
+import math
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol, cast
 
+from dualws.contract import ServerConfig
+from dualws.limits.deadline import Deadline
 from dualws_gevent.head import BadRequest, RequestHead, find_head
 
 #: Most that one recv takes, and the size of the pieces that are copied to a file.
@@ -21,6 +25,8 @@ _PIECE = 64 * 1024
 #: Chunk extensions and trailers are dropped; this is the most of them.
 _MAX_CHUNK_LINE = 4096
 _MAX_TRAILERS = 64 * 1024
+#: Seconds that a receive may take when the time is over: none would not look at all.
+_LEAST = 0.001
 _chunk_size = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?").fullmatch
 _trailer = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 
@@ -30,31 +36,64 @@ class Receiver(Protocol):
 
     def recv(self, size: int, /) -> bytes: ...
 
+    def settimeout(self, value: float | None, /) -> None: ...
+
 
 class Reader:
     """Reads one connection; keeps what came too early for the next that asks.
 
     :param sock: the connection
+    :param config: its limits
     """
 
-    __slots__ = ("_sock", "buffer")
+    __slots__ = ("_body", "_config", "_sock", "buffer")
 
-    def __init__(self, sock: Receiver) -> None:
+    def __init__(self, sock: Receiver, config: ServerConfig) -> None:
         self._sock = sock
+        self._config = config
+        self._body: Deadline | None = None
         self.buffer = bytearray()
 
+    def _recv(self, size: int) -> bytes:
+        """Wait for a part of a body.
+
+        :raises BadRequest: it comes too slowly
+        """
+        body = self._body
+        if body is None:
+            config = self._config
+            now = time.monotonic()
+            body = self._body = Deadline(config.body_timeout, config.body_min_rate, now)
+        if body.at == math.inf:
+            self._sock.settimeout(None)
+            return self._sock.recv(size)
+        self._sock.settimeout(max(body.at - time.monotonic(), _LEAST))
+        try:
+            data = self._sock.recv(size)
+        except TimeoutError:
+            raise BadRequest("its body comes too slowly", "408 Request Timeout") from None
+        body.received(len(data), time.monotonic())
+        return data
+
     def fill(self) -> bool:
-        """Wait for more bytes; False when the client will send no more."""
-        data = self._sock.recv(_PIECE)
+        """Wait for more of a body; False when the client will send no more.
+
+        :raises BadRequest: it comes too slowly
+        """
+        data = self._recv(_PIECE)
         self.buffer += data
         return bool(data)
 
     def head(self, limit: int) -> bytes | None:
-        """The next request's head; None when the client left before it was complete.
+        """The next request's head; None when the client left, or was idle for too long, before it.
 
         :param limit: largest request line, and largest head, in bytes
-        :raises BadRequest: it will never be a head, or is over the limit
+        :raises BadRequest: it will never be a head, is over the limit, or comes too slowly
         """
+        self._body = None
+        sock = self._sock
+        idle, patience = self._config.http_idle_timeout, self._config.header_timeout
+        until = math.inf
         while True:
             if self.buffer:
                 found = find_head(self.buffer, limit)
@@ -62,13 +101,29 @@ class Reader:
                     data = bytes(self.buffer[found[0] : found[1]])
                     del self.buffer[: found[1]]
                     return data
-            if not self.fill():
+                if patience and until == math.inf:
+                    until = time.monotonic() + patience
+            if until < math.inf:
+                sock.settimeout(max(until - time.monotonic(), _LEAST))
+            else:
+                sock.settimeout(None if self.buffer else idle or None)
+            try:
+                data = sock.recv(_PIECE)
+            except TimeoutError:
+                if not self.buffer:
+                    return None
+                raise BadRequest("its head comes too slowly", "408 Request Timeout") from None
+            if not data:
                 return None
+            self.buffer += data
 
     def some(self, size: int) -> bytes:
-        """Between one and *size* bytes; empty when the client will send no more."""
+        """Between one and *size* bytes; empty when the client will send no more.
+
+        :raises BadRequest: they come too slowly
+        """
         if not self.buffer:
-            return self._sock.recv(min(size, _PIECE))
+            return self._recv(min(size, _PIECE))
         data = bytes(self.buffer[:size])
         del self.buffer[:size]
         return data
@@ -134,11 +189,28 @@ def chunks(reader: Reader) -> Iterator[bytes]:
             raise BadRequest("the trailers are not NAME: VALUE, or are over the limit")
 
 
-def receive_body(reader: Reader, head: RequestHead, spool_size: int) -> tuple[BinaryIO, int | None]:
+def check_body(head: RequestHead, limit: int) -> None:
+    """Refuse a body that is announced to be too large, before it is asked for.
+
+    :param limit: largest body in bytes; 0 takes any
+    :raises BadRequest: it is over the limit
+    """
+    if limit and head.content_length is not None and head.content_length > limit:
+        raise _too_large()
+
+
+def _too_large() -> BadRequest:
+    return BadRequest("its body is over the limit", "413 Content Too Large")
+
+
+def receive_body(
+    reader: Reader, head: RequestHead, spool_size: int, limit: int = 0
+) -> tuple[BinaryIO, int | None]:
     """The whole body as a file at its beginning, and its length; None when there is none.
 
     :param spool_size: bytes that are held in memory; a larger body goes to disk
-    :raises BadRequest: a body in chunks is not valid
+    :param limit: largest body in bytes; 0 takes any
+    :raises BadRequest: a body in chunks is not valid, or over the limit, or comes too slowly
     :raises ConnectionError: the client left within it
     """
     length = head.content_length
@@ -148,8 +220,12 @@ def receive_body(reader: Reader, head: RequestHead, spool_size: int) -> tuple[Bi
         if length <= min(spool_size, _PIECE):
             return io.BytesIO(b"".join(pieces(reader, length))), length
     body = tempfile.SpooledTemporaryFile(spool_size)  # noqa: SIM115
+    size = 0
     try:
         for piece in chunks(reader) if length is None else pieces(reader, length):
+            size += len(piece)
+            if size > limit > 0:
+                raise _too_large()
             body.write(piece)
     except BaseException:
         body.close()

@@ -21,7 +21,7 @@ from greenlet import getcurrent
 from dualws.contract import ENVIRON_UPGRADE, Environ
 from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ
-from dualws_gevent.body import Reader, receive_body
+from dualws_gevent.body import Reader, check_body, receive_body
 from dualws_gevent.head import BadRequest, parse_head
 from dualws_gevent.response import Response
 from dualws_gevent.upgrade import Upgrade
@@ -54,7 +54,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         self.sock: GeventSocket | None = sock
         self.client_address = address
         self.server: Listener = server
-        self.reader = Reader(sock)
+        self.reader = Reader(sock, server.owner.config)
         self.greenlet = getcurrent()
         #: a request is being served
         self.busy = False
@@ -96,13 +96,16 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         data = self.reader.head(config.max_header_size)
         if data is None:
             return False
-        head = parse_head(data)
+        head = parse_head(data, config.max_headers)
+        check_body(head, config.max_body_size)
         self.busy = True
         # The running greenlet's own context: unlike Context.run() it leaves no frame behind.
         getcurrent().gr_context = contextvars.Context()
         if head.expects_continue and (head.chunked or head.content_length):
             sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body, length = receive_body(self.reader, head, config.spool_size)
+        body, length = receive_body(self.reader, head, config.spool_size, config.max_body_size)
+        # From now on it is each write that must make progress.
+        sock.settimeout(config.response_timeout or None)
         self.response = response = Response(sock, head)
         response.must_close = self._must_close
         try:
@@ -182,6 +185,12 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
 
     def _failed(self, environ: Environ, response: Response, error: BaseException) -> None:
         if response.gone and isinstance(error, OSError):
+            if isinstance(error, TimeoutError):
+                _logger.info(
+                    "The response to %s %s is cut: the client takes nothing (response_timeout)",
+                    environ["REQUEST_METHOD"],
+                    environ["RAW_URI"],
+                )
             return
         _logger.error(
             "The application failed: %s %s",
@@ -204,6 +213,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
             raise RuntimeError("the response has begun: it is too late to leave HTTP")
         response.switched = True
         response.status = status
+        sock.settimeout(None)
         self.sock = None
         self.server.owner.left_http(self)
         early = bytes(self.reader.buffer)
@@ -224,6 +234,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
         )
         try:
+            sock.settimeout(_LINGER)
             sock.sendall(answer.encode("latin-1"))
             self._linger()
         except OSError:
@@ -239,6 +250,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         if sock is None:
             return
         self.busy = False
+        sock.settimeout(_LINGER)
         sock.shutdown(1)
         room = _LINGERED
         with contextlib.suppress(gevent.Timeout), gevent.Timeout(_LINGER):

@@ -92,10 +92,11 @@ def find_head(buffer: bytearray, limit: int) -> tuple[int, int] | None:
     return None
 
 
-def parse_head(data: bytes | bytearray) -> RequestHead:
+def parse_head(data: bytes | bytearray, max_headers: int = 0) -> RequestHead:
     """Parse a whole head, from the request line to the empty line.
 
-    :raises BadRequest: it is not valid, or may be read in two ways
+    :param max_headers: most header lines; 0 takes any number
+    :raises BadRequest: it is not valid, may be read in two ways, or has too many headers
     """
     ends = data.count(b"\r\n")
     if data.count(b"\r") != ends or data.count(b"\n") != ends:
@@ -103,6 +104,8 @@ def parse_head(data: bytes | bytearray) -> RequestHead:
     if len(data.translate(None, _CONTROLS)) != len(data):
         raise BadRequest("a control character")
     lines = data.decode("latin-1").split("\r\n")
+    if len(lines) - 3 > max_headers > 0:
+        raise BadRequest("too many headers", "431 Request Header Fields Too Large")
     match = _REQUEST_LINE.fullmatch(lines[0])
     if match is None:
         raise BadRequest("the first line is not METHOD TARGET HTTP/1.1")

@@ -18,6 +18,7 @@ from wsgiref.util import FileWrapper
 
 import gevent
 
+from dualws.tcp import acknowledged
 from dualws_gevent.head import RequestHead, lower_name
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -86,6 +87,8 @@ class Response:
         self._chunked = False
         self._bodiless = self._is_head
         self._turn = 0
+        #: bytes that the client had taken when a send waited for too long
+        self._taken = -1
 
     # -- what the application calls -----------------------------------------------
 
@@ -273,11 +276,11 @@ class Response:
     def _send(self, data: bytes | memoryview) -> None:
         size = len(data)
         try:
-            sent = self._sock.send(data)
+            sent = self._send_some(data)
             if sent < size:
                 with memoryview(data) as view:
                     while sent < size:
-                        sent += self._sock.send(view[sent:])
+                        sent += self._send_some(view[sent:])
         except OSError:
             self.gone = True
             self.keep_alive = False
@@ -286,3 +289,14 @@ class Response:
         if self._turn >= _TURN:
             self._turn = 0
             gevent.sleep(0)
+
+    def _send_some(self, data: bytes | memoryview) -> int:
+        while True:
+            try:
+                return self._sock.send(data)
+            except TimeoutError:
+                # Of the system's large buffer a slow client may have taken something all the same.
+                taken = acknowledged(self._sock)  # type: ignore[arg-type]
+                if taken < 0 or taken == self._taken:
+                    raise
+                self._taken = taken

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextvars
 import io
 import logging
-import math
 import tempfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
@@ -42,6 +41,10 @@ log = logging.getLogger("dualws.server")
 #: Status lines in the access log of requests that have no HTTP response.
 _SWITCHED = "101 Switching Protocols"
 _GONE = "499 Client Closed Request"
+#: Status line of the answer to a body that is over the limit.
+_TOO_LARGE = "413 Content Too Large"
+#: More digits than any body's length has: int() of a hostile number is slow.
+_DIGITS = 18
 
 
 class UpgradableWSGIHandler(HTTPMessageDelegate):
@@ -87,7 +90,16 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
                 raise HTTPInputError("Transfer-Encoding in an HTTP/1.0 request")
         elif "Content-Length" not in headers:
             return
+        else:
+            # Tornado judges later whether it is a number at all.
+            length = headers["Content-Length"]
+            if length.isascii() and length.isdecimal() and len(length) <= _DIGITS:
+                limit = self.server.config.max_body_size
+                if int(length) > limit > 0:
+                    self.connection.stream.refusal = _TOO_LARGE
+                    raise HTTPInputError("the body is over the limit")
         self._body = _spool(self.server.config.spool_size)
+        self.connection.stream.body_due()
         if headers.get("Expect", "").lower() == "100-continue":
             # Tornado would answer it in HTTP/1.0 too (RFC 9110 section 10.1.1).
             self._headers = headers.copy()
@@ -97,16 +109,20 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
 
     def data_received(self, chunk: bytes) -> None:
         """Take a part of the body."""
-        self._body.write(chunk)
+        stream = self.connection.stream
         self._size += len(chunk)
-        self.connection.stream.heard()
+        if self._size > self.server.config.max_body_size > 0:
+            stream.refuse(_TOO_LARGE)
+            return
+        self._body.write(chunk)
+        stream.body_received(len(chunk))
 
     def finish(self) -> None:
         """The request is complete: give it to a worker thread."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
         stream = self.connection.stream
-        stream.deadline = math.inf
+        stream.answer_due()
         server = self.server
         self._channel = Channel(server.runtime, exchange, stream, self._over)
         exchange.set_close_callback(self._channel.lost)

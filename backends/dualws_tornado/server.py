@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import math
 import socket
 import threading
 import time
@@ -29,7 +28,7 @@ from dualws.serving.listen import BACKLOG
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
 from dualws_tornado.runtime import Runtime
-from dualws_tornado.stream import SILENCE, Stream
+from dualws_tornado.stream import Stream
 from dualws_tornado.transport import Refusal, Transport
 from dualws_tornado.workers import Workers
 
@@ -43,8 +42,10 @@ GRACE = 1.0
 _ACCEPTS = 64
 #: Seconds without accepting when the process has no descriptor left.
 _ACCEPT_PAUSE = 0.5
-#: There is no size limit of HTTP bodies here: they go to disk, and Django has its own.
+#: Tornado is told of no limit of bodies: its answer would be 400 where 413 is meant.
 _UNLIMITED = 1 << 62
+#: Seconds between two looks for clients whose time is over, at most.
+_SWEEP = 5.0
 
 
 class _Connection(HTTPServerConnectionDelegate):
@@ -192,7 +193,7 @@ class WebSocketServer(Server):
         self._finished = asyncio.Event()
         for connection in tuple(self.http_connections):
             # Idle ones have nothing to wait for.
-            if connection.stream.deadline < math.inf:
+            if not connection.stream.answering:
                 connection.stream.close()
         goodbye = asyncio.Event()
 
@@ -234,13 +235,21 @@ class WebSocketServer(Server):
                 self._finished.set()
 
     async def _sweep(self) -> None:
-        """Close connections whose client has been silent in the middle of a request, or idle."""
+        """Close the connections of clients whose time is over: too slow, or idle for too long."""
+        config = self.config
+        times = (
+            config.header_timeout,
+            config.body_timeout,
+            config.http_idle_timeout,
+            config.response_timeout,
+        )
+        period = min([time / 5 for time in times if time] or [_SWEEP])
         while True:
-            await asyncio.sleep(SILENCE / 5)
+            await asyncio.sleep(min(period, _SWEEP))
             now = time.monotonic()
             for connection in tuple(self.http_connections):
-                if connection.stream.deadline < now:
-                    connection.stream.close()
+                if complaint := connection.stream.look(now):
+                    log.info("the response to %s is cut: %s", connection, complaint)
 
     # -- connections ------------------------------------------------------------------
 
@@ -270,7 +279,7 @@ class WebSocketServer(Server):
             self._runtime.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _serve_http(self, sock: socket.socket, peer: Address) -> None:
-        stream = Stream(sock, self._refuse)
+        stream = Stream(sock, self.config, self._refuse)
         connection = _Connection(self, stream, sock.getsockname(), peer)
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)

@@ -18,8 +18,10 @@ from typing import Any
 from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
-#: Seconds that a client may be silent while the server waits for (more of) a request.
-SILENCE = 75.0
+from dualws.contract import ServerConfig
+from dualws.limits.deadline import Deadline
+from dualws.tcp import acknowledged
+
 #: Largest line of a chunked body: a chunk's size with its extensions, or a trailer field.
 _CHUNK_LINE = 4096
 #: Trailer fields of one body.
@@ -27,7 +29,15 @@ _TRAILERS = 100
 #: What Tornado writes before it closes a connection with a malformed request.
 _TORNADO_REFUSES = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
+#: What is due: a request, the rest of its head, of its body, the answer.
+_IDLE, _HEAD, _BODY, _ANSWER = "idle", "head", "body", "answer"
+
 Refuse = Callable[[socket.socket, bytes], object]
+
+
+def _after(seconds: float) -> float:
+    """The time so many seconds from now; never when they are 0."""
+    return time.monotonic() + seconds if seconds else math.inf
 
 
 def _answer(status: str) -> bytes:
@@ -42,23 +52,96 @@ class Stream(IOStream):
     """An ``IOStream`` that is strict, and that keeps TCP_NODELAY as it is.
 
     :param sock: the accepted socket
+    :param config: the limits of a request
     :param refuse: given a socket and a last answer; owns the socket from then on
     """
 
-    def __init__(self, sock: socket.socket, refuse: Refuse) -> None:
+    def __init__(self, sock: socket.socket, config: ServerConfig, refuse: Refuse) -> None:
         super().__init__(sock)
+        self._config = config
         self._refuse = refuse
         #: largest head, while one is read
         self._head_limit = 0
         self._body_ended = False
         #: the client's FIN came while an answer was due
         self._half_closed = False
+        #: status line, without the version, of the answer to a request that is refused
+        self.refusal = "400 Bad Request"
         #: monotonic time at which the client counts as gone; infinite while nothing is due from it
         self.deadline = math.inf
+        self._phase = _ANSWER
+        self._body: Deadline | None = None
+        #: how much the client has taken of responses, and when that was last seen to grow
+        self._taken = 0, 0
+        self._taken_at = math.inf
 
-    def heard(self) -> None:
-        """The client sent something, more is due."""
-        self.deadline = time.monotonic() + SILENCE
+    # -- how long the client is waited for -------------------------------------------
+
+    def request_due(self) -> None:
+        """A request may come now."""
+        self._phase = _IDLE
+        self.deadline = _after(self._config.http_idle_timeout)
+
+    def body_due(self) -> None:
+        """The body of the request comes now."""
+        config = self._config
+        self._phase = _BODY
+        self._body = Deadline(config.body_timeout, config.body_min_rate, time.monotonic())
+        self.deadline = self._body.at
+
+    def body_received(self, size: int) -> None:
+        """*size* bytes of the body came."""
+        if self._body is not None:
+            self._body.received(size, time.monotonic())
+            self.deadline = self._body.at
+
+    @property
+    def answering(self) -> bool:
+        """Whether it is the server's turn: nothing is due from the client."""
+        return self._phase is _ANSWER
+
+    def answer_due(self) -> None:
+        """The request is complete: it is the server's turn."""
+        self._phase = _ANSWER
+        self._body = None
+        self.deadline = math.inf
+
+    def look(self, now: float) -> str:
+        """Close the connection of a client whose time is over.
+
+        :param now: monotonic time
+        :return: what was wrong with a client whose response is cut; empty otherwise
+        """
+        if self._phase is _IDLE and self._read_buffer_size:
+            self._phase = _HEAD
+            self.deadline = _after(self._config.header_timeout)
+        if self.deadline < now:
+            if self._phase is _IDLE:
+                self.close()
+            else:
+                self.refuse("408 Request Timeout")
+        elif not self.writing():
+            self._taken_at = math.inf
+        elif self._taken_at == math.inf or self._taken != self._progress():
+            self._taken = self._progress()
+            self._taken_at = now
+        elif now - self._taken_at > self._config.response_timeout > 0:
+            self.close()
+            return "the client takes nothing (response_timeout)"
+        return ""
+
+    def _progress(self) -> tuple[int, int]:
+        """What the system has taken, and of that the client: large buffers hide a slow one."""
+        return self._total_write_done_index, acknowledged(self.socket)
+
+    def refuse(self, status: str) -> None:
+        """Answer the request with *status*, whatever of it has come, and close.
+
+        :param status: status line without the version
+        """
+        if not self.closed():
+            self._refuse(self.socket.dup(), _answer(status))
+            self.close()
 
     # -- a client that will send no more ---------------------------------------------
 
@@ -69,7 +152,7 @@ class Stream(IOStream):
         the answer. The parser reads the end when it looks for the next request.
         """
         size = super().read_from_fd(buf)
-        if size == 0 and self.deadline == math.inf:
+        if size == 0 and self.answering:
             self._half_closed = True
             return None
         return size
@@ -102,7 +185,7 @@ class Stream(IOStream):
         :raises HTTPInputError: it has line feeds without a carriage return
         """
         self._head_limit = max_bytes or self.max_buffer_size
-        self.heard()
+        self.request_due()
         return self._strict(super().read_until_regex(regex, max_bytes))
 
     async def _strict(self, read: Awaitable[bytes]) -> bytes:
@@ -110,6 +193,10 @@ class Stream(IOStream):
         self._head_limit = 0
         if head.count(b"\n") != head.count(b"\r\n"):
             raise HTTPInputError("line feed without a carriage return in the request's head")
+        # One line is the request's, and one is empty.
+        if head.count(b"\n") - 2 > self._config.max_headers > 0:
+            self.refusal = "431 Request Header Fields Too Large"
+            raise HTTPInputError("too many headers")
         return head
 
     # -- a chunked body --------------------------------------------------------------
@@ -157,7 +244,7 @@ class Stream(IOStream):
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """Write; Tornado's answer to a malformed request is replaced by a complete one."""
         if data == _TORNADO_REFUSES and not self.closed():
-            self._refuse(self.socket.dup(), _answer("400 Bad Request"))
+            self._refuse(self.socket.dup(), _answer(self.refusal))
             data = b""
         return super().write(data)
 

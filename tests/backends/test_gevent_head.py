@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dualws.contract import ServerConfig
 from dualws_gevent.body import Reader, chunks
 from dualws_gevent.head import BadRequest, find_head, parse_head
 
@@ -22,6 +23,9 @@ class Pieces:
         piece, rest = self.pieces[0][:size], self.pieces[0][size:]
         self.pieces[:1] = [rest] if rest else []
         return piece
+
+    def settimeout(self, value: float | None) -> None:
+        """It never waits."""
 
 
 def request(*lines: bytes, first: bytes = b"GET / HTTP/1.1") -> bytes:
@@ -155,7 +159,7 @@ def test_what_will_never_be_a_head_is_not_waited_for(data: bytes, status: int) -
 def test_chunks(data: bytes, body: bytes) -> None:
     for size in (1, 2, len(data)):
         pieces = [data[at : at + size] for at in range(0, len(data), size)]
-        reader = Reader(Pieces(*pieces, b"next"))
+        reader = Reader(Pieces(*pieces, b"next"), ServerConfig())
         assert b"".join(chunks(reader)) == body
         assert reader.some(4) == b"next"
 
@@ -184,10 +188,10 @@ def test_chunks(data: bytes, body: bytes) -> None:
 )
 def test_refused_chunks(data: bytes) -> None:
     with pytest.raises(BadRequest):
-        list(chunks(Reader(Pieces(data))))
+        list(chunks(Reader(Pieces(data), ServerConfig())))
 
 
 @pytest.mark.parametrize("data", [b"", b"5", b"5\r\nab", b"2\r\nab", b"0\r\n", b"0\r\nX: y\r\n"])
 def test_a_client_that_leaves_within_a_chunked_body(data: bytes) -> None:
     with pytest.raises(ConnectionError):
-        list(chunks(Reader(Pieces(data))))
+        list(chunks(Reader(Pieces(data), ServerConfig())))

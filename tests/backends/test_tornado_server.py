@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from dualws.contract import Environ, ServerConfig, StartResponse
-from dualws_tornado import channel, server, stream
+from dualws_tornado import server, stream
 from dualws_tornado.backend import TornadoBackend
 from support.raw import RawClient
 from support.timing import QUIET, TIMEOUT, eventually
@@ -91,9 +91,7 @@ def test_a_request_that_does_not_end_holds_nothing_up(monkeypatch: pytest.Monkey
     go_on.set()
 
 
-def test_silent_clients_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SILENCE", QUIET)
-    monkeypatch.setattr(stream, "SILENCE", QUIET)
+def test_silent_clients_are_closed_in_time() -> None:
     called = threading.Event()
     go_on = threading.Event()
 
@@ -103,12 +101,13 @@ def test_silent_clients_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> N
             go_on.wait(TIMEOUT)
         return hello(environ, start_response)
 
-    with running(application) as inside:
+    with running(application, http_idle_timeout=QUIET, body_timeout=QUIET) as inside:
         with inside.connect() as mute, inside.connect() as half, inside.connect() as kept:
             slow = inside.connect()
             slow.send_request("GET", "/slow", ("Host", "a"))
             half.send_request("POST", "/", ("Host", "a"), ("Content-Length", "9"), body=b"half")
             assert get(kept) == b"hello"
+            assert half.read_response().status == 408
             for client in (mute, half, kept):
                 client.assert_closed()
         # Who waits for an answer is not silent.
@@ -118,10 +117,7 @@ def test_silent_clients_are_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> N
             assert slow.read_response().body == b"hello"
 
 
-def test_a_client_that_stops_reading_gives_the_thread_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(channel, "STALL", QUIET)
+def test_a_client_that_stops_reading_gives_the_thread_back() -> None:
     closed = threading.Event()
 
     class Endless:
@@ -136,7 +132,8 @@ def test_a_client_that_stops_reading_gives_the_thread_back(
         start_response("200 OK", [])
         return Endless()
 
-    with running(application, threads=1) as inside, inside.connect() as client:
+    limits = {"threads": 1, "response_timeout": QUIET}
+    with running(application, **limits) as inside, inside.connect() as client:
         client.send_request("GET", "/", ("Host", "a"))
         assert closed.wait(TIMEOUT)
         eventually(lambda: not inside.server.http_connections, what="the connection is closed")

@@ -12,6 +12,7 @@ websocket cases stand in. Exit code 0 when every case is OK, the three informati
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -31,8 +32,10 @@ OPTIONS = (
     *("--send-timeout", "30", "--close-timeout", "5"),
 )
 #: What stands in without CPython 2.7.
-GROUPS = ("framing", "masking", "fragmentation", "utf8", "control", "closing", "closecodes")
-GROUPS += ("compression", "limits", "flow")
+GROUPS = (
+    *("framing", "masking", "fragmentation", "utf8", "control", "closing", "closecodes"),
+    *("compression", "limits", "flow"),
+)
 
 
 @click.command()
@@ -58,6 +61,8 @@ def main(
     """Run the suite and judge every case."""
     python = python27.find()
     if python is None:
+        if named := os.environ.get("DUALWS_PYTHON27"):
+            click.echo(f"DUALWS_PYTHON27 names {named}, which is no CPython 2.7 that runs.")
         click.echo(
             "There is no CPython 2.7, on which alone the Autobahn test suite runs: get one with "
             "'pyenv install 2.7.18', or name it in DUALWS_PYTHON27. The conformance kit's own "
@@ -115,6 +120,7 @@ def _judge(run: suite.Run, count: int, seconds: float) -> int:
 def _stand_in(backends: tuple[str, ...]) -> int:
     words = [word for name in backends for word in ("--backend", name)]
     words += [word for name in GROUPS for word in ("--group", name)]
+    sys.stdout.flush()
     return subprocess.run(
         [sys.executable, "-m", "dualws_conformance", *words], check=False
     ).returncode

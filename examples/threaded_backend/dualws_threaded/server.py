@@ -233,12 +233,14 @@ class ThreadedServer(Server):
         """How code waits and starts in this server."""
         return self._runtime
 
-    def run(self, *, stop_signals: Sequence[int] = ()) -> None:
+    def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; blocks.
 
         :param stop_signals: signals that stop the server; needs the main thread
+        :param drain_signals: none as long as it cannot drain (``stop_accepting``); the same
         """
-        before = {number: signal.signal(number, self._on_signal) for number in stop_signals}
+        signals = (*stop_signals, *drain_signals)
+        before = {number: signal.signal(number, self._on_signal) for number in signals}
         self._runtime.loop.start()
         try:
             with selectors.DefaultSelector() as selector:

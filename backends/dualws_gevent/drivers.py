@@ -25,7 +25,7 @@ from dualws.errors import PreparedTooLate
 _logger = logging.getLogger("dualws.server")
 
 #: Modules that keep something unpatched for good when they are imported first, and what
-#: becomes of them. Each was tried; modules that look up what they need when they need it
+#: becomes of them. The tests try each; modules that look up what they need when they need it
 #: (PyMySQL, redis, aiohttp, concurrent.futures, asyncio …) may come early.
 TOO_EARLY = {
     "django.db": "all greenlets would share one database connection",

@@ -29,7 +29,8 @@ def python_for(contender: Contender) -> str:
     if not contender.requirements:
         return sys.executable
     digest = hashlib.sha256(repr((sys.version_info, contender.requirements)).encode()).hexdigest()
-    folder = FOLDER / f"{contender.name}-{digest[:8]}"
+    first = contender.requirements[0].partition("==")[0].partition("[")[0]
+    folder = FOLDER / f"{first}-{digest[:8]}"
     python = folder / "bin" / "python"
     if not (folder / _COMPLETE).exists():
         _make(folder, python, contender.requirements)

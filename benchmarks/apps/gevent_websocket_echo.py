@@ -10,13 +10,23 @@ from typing import Any  # noqa: E402
 
 from gevent.pywsgi import WSGIServer  # noqa: E402
 from geventwebsocket.handler import WebSocketHandler  # noqa: E402
+from room import READY, members  # noqa: E402
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     websocket = environ.get("wsgi.websocket")
-    if websocket is not None:
+    if websocket is None:
+        return []
+    shared = environ["PATH_INFO"] == "/fan-out/"
+    if shared:
+        members.add(websocket)
+        websocket.send(READY)
+    try:
         while (message := websocket.receive()) is not None:
-            websocket.send(message)
+            for peer in tuple(members) if shared else (websocket,):
+                peer.send(message)
+    finally:
+        members.discard(websocket)
     return []
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from websockets.asyncio.server import ServerConnection, serve
+from room import READY, members
+from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 
 async def echo(connection: ServerConnection) -> None:
-    async for message in connection:
-        await connection.send(message)
+    if connection.request is not None and connection.request.path == "/fan-out/":
+        members.add(connection)
+        await connection.send(READY)
+        try:
+            async for message in connection:
+                broadcast(members, message)
+        finally:
+            members.discard(connection)
+    else:
+        async for message in connection:
+            await connection.send(message)
 
 
 async def main() -> None:

@@ -18,16 +18,23 @@ from typing import Any
 
 import click
 
-from dualws.bench import cpu, native, wire
+from dualws.bench import cpu, native, probe, wire
 from dualws.bench.errors import BenchmarkError
 from dualws.bench.plan import Engine, Plan
 from dualws.bench.result import Turn
+from dualws.bench.workloads import Workload
 
 #: Different masking keys that go around, and the most memory that they may take.
 _KEYS = 64
 _KEYS_SIZE = 1 << 20
 #: Handshakes that are under way at a time.
 _AT_ONCE = 64
+#: Seconds after the last handshake until memory is looked at.
+_SETTLED = 0.5
+#: What a server's fan-out sends to a connection that is subscribed.
+READY = b"ready"
+#: The cookie of the user that ``site_prepare`` makes.
+COOKIE = "sessionid=benchmarkbenchmarkbenchmarkbenchm"
 #: Names that ``--engine`` takes.
 ENGINES = ("auto", "c", "python")
 
@@ -38,15 +45,12 @@ class Spec:
 
     :param host: address of the server
     :param port: its port
-    :param path: path of the websocket
+    :param path: what is asked for
     :param raw: bytes are echoed, there is no websocket
-    :param pid: the server's process
+    :param pid: the server's process; those that it started count as well
     :param server_core: the core it is pinned to
     :param core: core for the load
-    :param connections: see ``Workload``
-    :param size: see ``Workload``
-    :param in_flight: see ``Workload``
-    :param text: see ``Workload``
+    :param workload: what is sent
     :param seconds: length of the measured time
     :param warm_up: seconds before it
     :param engine: one of ``ENGINES``; auto: C where there is a compiler
@@ -59,32 +63,53 @@ class Spec:
     pid: int
     server_core: int | None
     core: int | None
-    connections: int
-    size: int
-    in_flight: int
-    text: bool
+    workload: Workload
     seconds: float
     warm_up: float
     engine: str = "auto"
 
 
 def prepare(spec: Spec) -> Plan:
-    """What *spec* means in bytes."""
-    data = wire.payload(spec.size)
-    echo = data if spec.raw else wire.echoed(data, spec.text)
-    kinds = max(1, min(_KEYS, _KEYS_SIZE // len(echo)))
-    ring = [echo if spec.raw else wire.masked(data, spec.text) for _ in range(kinds)]
+    """What *spec* means in bytes; asks the server where that depends on it.
+
+    :raises BenchmarkError: the server cannot do what the workload needs
+    """
+    work, at = spec.workload, (spec.host, spec.port)
+    opening, goodbye, mask = b"", b"", b""
+    ring: tuple[bytes, ...]
+    if work.kind == "http":
+        ring = (wire.request(*at, spec.path),)
+        answer, mask = probe.http_answer(*at, ring[0])
+    elif spec.raw:
+        answer = wire.payload(work.size)
+        ring = (answer,)
+    else:
+        cookie = COOKIE if work.signed_in else ""
+        opening = wire.handshake(*at, spec.path, deflate=work.deflate, cookie=cookie)
+        goodbye = wire.CLOSE
+        data = (wire.json_payload if work.deflate else wire.payload)(work.size)
+        answer = wire.echoed(data, work.text)
+        kinds = max(1, min(_KEYS, _KEYS_SIZE // len(answer)))
+        if work.deflate:
+            ring = probe.compressed_ring(*at, opening, data, kinds)
+        else:
+            ring = tuple(wire.masked(data, work.text) for _ in range(kinds))
+    fan_out = work.kind == "fan-out"
     return Plan(
         host=spec.host,
         port=spec.port,
-        connections=spec.connections,
-        in_flight=spec.in_flight,
+        connections=work.connections,
+        in_flight=work.in_flight,
         at_once=_AT_ONCE,
-        ring=tuple(ring),
-        answer=echo,
-        opening=b"" if spec.raw else wire.handshake(spec.host, spec.port, spec.path),
+        ring=ring,
+        answer=answer,
+        mask=mask,
+        framed=work.deflate,
+        fan_out=fan_out,
+        opening=opening,
         opened=b"HTTP/1.1 101 ",
-        goodbye=b"" if spec.raw else wire.CLOSE,
+        greeting=wire.echoed(READY, True) if fan_out else b"",
+        goodbye=goodbye,
     )
 
 
@@ -113,41 +138,50 @@ def run(spec: Spec) -> Turn:
 
 
 def _measure(spec: Spec, engine: Engine) -> Turn:
+    if spec.workload.kind == "idle":
+        return _idle(spec, engine)
     engine.open()
     engine.start()
     engine.drive(spec.warm_up)
     engine.clear()
-    server, core = cpu.of_process(spec.pid), cpu.of_core(spec.server_core)
-    own, own_core = time.process_time(), cpu.of_core(spec.core)
+    usage = cpu.Usage(spec.pid, spec.server_core, spec.core)
     seconds = engine.drive(spec.seconds)
-    server = _since(server, cpu.of_process(spec.pid))
-    core = _since(core, cpu.of_core(spec.server_core))
-    own = time.process_time() - own
-    own_core = _since(own_core, cpu.of_core(spec.core))
+    used = usage.since()
     counts, latencies = engine.counts(), engine.latencies()
     messages = sum(counts)
     engine.close()
     return Turn(
         messages=messages,
         seconds=seconds,
-        server_cpu=server,
-        load_cpu=own,
-        beside_server=_beyond(core, server),
-        beside_load=_beyond(own_core, own),
+        used=used,
         worst_share=min(counts) * len(counts) / messages if messages else 0.0,
-        p50=latencies.p50,
-        p99=latencies.p99,
-        slowest=latencies.slowest,
+        latencies=latencies,
         engine=engine.name,
     )
 
 
-def _beyond(core: float | None, ours: float | None) -> float | None:
-    return None if core is None or ours is None else max(0.0, core - ours)
-
-
-def _since(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
+def _idle(spec: Spec, engine: Engine) -> Turn:
+    """Open connections, look at the server's memory, leave."""
+    before = cpu.memory(spec.pid)
+    usage = cpu.Usage(spec.pid, spec.server_core, spec.core)
+    begin = time.perf_counter()
+    engine.open()
+    seconds = time.perf_counter() - begin
+    used = usage.since()
+    latencies = engine.latencies()
+    time.sleep(_SETTLED)
+    during = cpu.memory(spec.pid)
+    engine.close()
+    return Turn(
+        messages=spec.workload.connections,
+        seconds=seconds,
+        used=used,
+        worst_share=1.0,
+        latencies=latencies,
+        engine=engine.name,
+        memory_before=before,
+        memory_during=during,
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -156,8 +190,9 @@ def main(arguments: list[str]) -> int:
         click.echo("the load needs epoll: run it on Linux", err=True)
         return 2
     fields: dict[str, Any] = json.loads(arguments[0])
-    spec = Spec(**fields)
+    spec = Spec(**{**fields, "workload": Workload(**fields["workload"])})
     cpu.pin(spec.core)
+    cpu.more_files()
     gc.disable()
     try:
         turn = run(spec)

@@ -37,10 +37,19 @@ class ServerProcess:
     :param python: interpreter of its environment
     :param folder: an empty folder to run in
     :param core: core to pin it to
+    :param signed_in: a Django site gets its tables and a user with a session
     :raises BenchmarkError: it does not listen; the text has what it printed
     """
 
-    def __init__(self, contender: Contender, python: str, folder: Path, core: int | None) -> None:
+    def __init__(
+        self,
+        contender: Contender,
+        python: str,
+        folder: Path,
+        core: int | None,
+        *,
+        signed_in: bool = False,
+    ) -> None:
         self.contender = contender
         self.port = _free_port()
         self._log = folder / "output"
@@ -51,6 +60,10 @@ class ServerProcess:
             PYTHONPATH=os.pathsep.join(map(str, (*contender.apps, APPS))),
             BENCHMARK_FOLDER=str(folder),
         )
+        if contender.settings:
+            environ["DJANGO_SETTINGS_MODULE"] = contender.settings
+            if signed_in:
+                self._prepare(python, environ)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -66,6 +79,15 @@ class ServerProcess:
         except BaseException:
             self.stop()
             raise
+
+    def _prepare(self, python: str, environ: dict[str, str]) -> None:
+        done = subprocess.run(
+            [python, "-m", "site_prepare"], env=environ, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise BenchmarkError(
+                f"{self.contender.name} could not make its tables: {done.stderr.strip()[-1000:]}"
+            )
 
     @property
     def pid(self) -> int:

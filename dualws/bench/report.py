@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,18 @@ def show(run: Run) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    table = Table(title=f"Echo: {run.workload}", title_justify="left")
+    work = run.workload
+    table = Table(title=f"{work.name}: {work}", title_justify="left")
     table.add_column("server")
-    for title in ("messages/s", "spread", "CPU µs", "worst share", "p50 ms", "p99 ms", "max ms"):
+    for title in (f"{work.unit}/s", "spread", "CPU µs"):
+        table.add_column(title, justify="right")
+    table.add_column("KiB each" if work.kind == "idle" else "worst share", justify="right")
+    for title in ("p50 ms", "p99 ms", "max ms"):
         table.add_column(title, justify="right")
     for entry in run.entries:
         table.add_row(*_row(entry))
-    console.print(table)
+    if run.entries:
+        console.print(table)
     _show_ratios(run, console)
     for note in notes(run):
         console.print(note, highlight=False)
@@ -39,7 +45,7 @@ def _show_ratios(run: Run, console: Console) -> None:
     if not ours or not others:
         return
     table = Table(
-        title="How many times as many messages: a second (for the same processor time)",
+        title=f"How many times as many {run.workload.unit}: a second (for the same processor time)",
         title_justify="left",
     )
     table.add_column("as")
@@ -57,21 +63,23 @@ def _ratio(mine: Entry, other: Entry) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     per_message = entry.median(lambda turn: turn.cpu_per_message)
+    memory = entry.memory
+    share = entry.median(lambda turn: turn.worst_share) or 0.0
     return (
         entry.contender.name,
         f"{entry.rate:,.0f}",
         f"±{entry.spread:.0%}",
         "" if per_message is None else f"{per_message * 1e6:.1f}",
-        f"{entry.median(lambda turn: turn.worst_share) or 0:.2f}",
-        f"{(entry.median(lambda turn: turn.p50) or 0) * 1e3:.2f}",
-        f"{(entry.median(lambda turn: turn.p99) or 0) * 1e3:.2f}",
-        f"{max(turn.slowest for turn in entry.turns) * 1e3:.1f}",
+        f"{share:.2f}" if memory is None else f"{memory / 1024:.1f}",
+        f"{(entry.median(lambda turn: turn.latencies.p50) or 0) * 1e3:.2f}",
+        f"{(entry.median(lambda turn: turn.latencies.p99) or 0) * 1e3:.2f}",
+        f"{max(turn.latencies.slowest for turn in entry.turns) * 1e3:.1f}",
     )
 
 
 def notes(run: Run) -> list[str]:
     """What is to be known beside the figures."""
-    found = []
+    found = [f"{name} did not take part: {why}" for name, why in run.failures.items()]
     if not run.pinned:
         found.append("Server and load were not pinned: the system does not offer it.")
     for entry in run.entries:
@@ -105,6 +113,8 @@ def as_json(run: Run) -> dict[str, Any]:
                 "versions": entry.versions,
                 "messages_per_second": entry.rate,
                 "spread": entry.spread,
+                "cpu_per_message": entry.median(lambda turn: turn.cpu_per_message),
+                "memory_per_connection": entry.memory,
                 "ratios": {
                     other.contender.name: {
                         "rate": entry.times(other),
@@ -117,10 +127,12 @@ def as_json(run: Run) -> dict[str, Any]:
             }
             for entry in run.entries
         },
+        "failures": run.failures,
         "notes": notes(run),
     }
 
 
-def write(run: Run, file: Path) -> None:
-    """Write *run* to *file* as JSON."""
-    file.write_text(json.dumps(as_json(run), indent=2) + "\n")
+def write(runs: Sequence[Run], file: Path) -> None:
+    """Write *runs* to *file* as JSON, by the names of their workloads."""
+    data = {run.workload.name: as_json(run) for run in runs}
+    file.write_text(json.dumps(data, indent=2) + "\n")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from dualws.bench.contenders import Contender
+from dualws.bench.cpu import Used
+from dualws.bench.plan import Latencies
 from dualws.bench.workloads import Workload
 
 #: Share of a core from which a process counts as busy.
@@ -17,30 +20,30 @@ BUSY = 0.9
 class Turn:
     """One server's turn in one round. Times are in seconds.
 
-    :param messages: messages that came back
+    :param messages: messages that came back (requests, handshakes: see ``Workload.unit``)
     :param seconds: length of the turn
-    :param server_cpu: processor time of the server; None where the system does not tell
-    :param load_cpu: processor time of the load
-    :param beside_server: what other processes used of the server's core
-    :param beside_load: what they used of the load's
+    :param used: processor time of the server, the load, and others
     :param worst_share: the worst-served connection's messages, as a share of the mean
-    :param p50: median time until a message was back
-    :param p99: 99 of 100 were back by then
-    :param slowest: longest time, also of messages that never came back
+    :param latencies: how long messages took
     :param engine: what the load was written in
+    :param memory_before: bytes that the server occupied before the turn; idle workloads only
+    :param memory_during: bytes with all connections open
     """
 
     messages: int
     seconds: float
-    server_cpu: float | None
-    load_cpu: float
-    beside_server: float | None
-    beside_load: float | None
+    used: Used
     worst_share: float
-    p50: float
-    p99: float
-    slowest: float
+    latencies: Latencies
     engine: str
+    memory_before: int | None = None
+    memory_during: int | None = None
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Turn:
+        """The turn whose :func:`dataclasses.asdict` is *fields*."""
+        used, latencies = Used(**fields["used"]), Latencies(**fields["latencies"])
+        return cls(**{**fields, "used": used, "latencies": latencies})
 
     @property
     def rate(self) -> float:
@@ -50,21 +53,21 @@ class Turn:
     @property
     def cpu_per_message(self) -> float | None:
         """Processor time of the server for one message."""
-        if self.server_cpu is None or not self.messages:
+        if self.used.server is None or not self.messages:
             return None
-        return self.server_cpu / self.messages
+        return self.used.server / self.messages
 
     @property
     def load_was_limit(self) -> bool:
         """Whether the load, and not the server, was busy all the time."""
-        if self.server_cpu is None:
+        if self.used.server is None:
             return False
-        return self.load_cpu / self.seconds > BUSY > self.server_cpu / self.seconds
+        return self.used.load / self.seconds > BUSY > self.used.server / self.seconds
 
     @property
     def disturbed(self) -> bool:
         """Whether other processes took more than a tenth of one of the two cores."""
-        others = max(self.beside_server or 0.0, self.beside_load or 0.0)
+        others = max(self.used.beside_server or 0.0, self.used.beside_load or 0.0)
         return others / self.seconds > 1 - BUSY
 
 
@@ -97,6 +100,22 @@ class Entry:
         values = [number for turn in self.turns if (number := value(turn)) is not None]
         return median(values) if values else None
 
+    @property
+    def memory(self) -> float | None:
+        """Bytes of the server for one silent connection; None for other workloads.
+
+        Beside what the warmed-up server occupied before its first connections: memory that it
+        keeps from one round for the next counts in each.
+        """
+        base = self.turns[0].memory_before
+        return self.median(
+            lambda turn: (
+                None
+                if base is None or turn.memory_during is None
+                else (turn.memory_during - base) / turn.messages
+            )
+        )
+
     def times(self, other: Entry) -> float:
         """How many times as fast as *other*: the median of the rounds' ratios."""
         pairs = zip(self.turns, other.turns, strict=True)
@@ -122,6 +141,7 @@ class Run:
 
     :param workload: what was sent
     :param entries: by server
+    :param failures: servers that could not take part, and why
     :param python: version of the interpreter
     :param machine: processor and system
     :param pinned: whether server and load had a core each
@@ -129,6 +149,7 @@ class Run:
 
     workload: Workload
     entries: list[Entry]
+    failures: dict[str, str]
     python: str
     machine: str
     pinned: bool

@@ -47,10 +47,13 @@ def run(
     :param warm_up: seconds of load before each turn
     :param engine: the load's, see ``load.ENGINES``
     :param python_for: the interpreter that runs a server
-    :raises BenchmarkError: a server cannot be installed or started, or fails under the load
+    :return: what was measured. A server that cannot be installed or started, or that fails
+        under the load, is told among the failures, and the others go on without it
     """
     server_core, load_core = cpu.cores()
-    entries = []
+    cpu.more_files()
+    failures: dict[str, str] = {}
+    taking_part: list[tuple[ServerProcess, Entry]] = []
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(
             Progress(
@@ -61,20 +64,26 @@ def run(
                 transient=True,
             )
         )
-        task = progress.add_task("", total=(rounds + 1) * len(contenders))
-        servers = []
+        task = progress.add_task("", total=(rounds + 2) * len(contenders))
         for contender in contenders:
             progress.update(task, description=f"starting {contender.name}")
-            python = python_for(contender)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-            server = ServerProcess(contender, python, folder, server_core)
-            stack.callback(server.stop)
-            servers.append(server)
-            found = versions(contender, python)
-            entries.append(Entry(contender=contender, versions=found, turns=[]))
+            try:
+                python = python_for(contender)
+                server = ServerProcess(
+                    contender, python, folder, server_core, signed_in=workload.signed_in
+                )
+                stack.callback(server.stop)
+                found = versions(contender, python)
+            except BenchmarkError as error:
+                failures[contender.name] = str(error)
+            else:
+                entry = Entry(contender=contender, versions=found, turns=[])
+                taking_part.append((server, entry))
+            progress.advance(task)
         # The first round makes every server import, cache and allocate what it will need.
         for number in range(rounds + 1):
-            for server, entry in zip(servers, entries, strict=True):
+            for server, entry in tuple(taking_part):
                 name = server.contender.name
                 progress.update(
                     task, description=f"round {number} {name}" if number else f"warm-up {name}"
@@ -82,30 +91,41 @@ def run(
                 spec = Spec(
                     host=HOST,
                     port=server.port,
-                    path=server.contender.path,
+                    path=server.contender.path_of(workload),
                     raw=server.contender.raw,
                     pid=server.pid,
                     server_core=server_core,
                     core=load_core,
-                    connections=workload.connections,
-                    size=workload.size,
-                    in_flight=workload.in_flight,
-                    text=workload.text,
+                    workload=workload if number else _warming(workload),
                     seconds=seconds if number else min(seconds, 0.5),
                     warm_up=warm_up,
                     engine=engine,
                 )
-                turn = _turn(server, spec)
-                if number:
-                    entry.turns.append(turn)
+                try:
+                    turn = _turn(server, spec)
+                except BenchmarkError as error:
+                    failures[name] = str(error)
+                    taking_part.remove((server, entry))
+                    server.stop()
+                else:
+                    if number:
+                        entry.turns.append(turn)
                 progress.advance(task)
     return Run(
         workload=workload,
-        entries=entries,
+        entries=[entry for _, entry in taking_part],
+        failures=failures,
         python=platform.python_version(),
         machine=_machine(),
         pinned=server_core is not None,
     )
+
+
+def _warming(workload: Workload) -> Workload:
+    """What the first round does: silent connections are few, so that their memory shows later."""
+    if workload.kind != "idle":
+        return workload
+    return dataclasses.replace(workload, connections=min(workload.connections, 100))
 
 
 def _turn(server: ServerProcess, spec: Spec) -> Turn:
@@ -120,7 +140,7 @@ def _turn(server: ServerProcess, spec: Spec) -> Turn:
         raise BenchmarkError(server.story("did not let the load come to its end")) from None
     if done.returncode:
         raise BenchmarkError(server.story(f"failed under the load: {done.stderr.strip()}"))
-    return Turn(**json.loads(done.stdout))
+    return Turn.from_json(json.loads(done.stdout))
 
 
 def _machine() -> str:

@@ -20,6 +20,7 @@ from dualws.errors import ConfigurationError
 _COMMANDS = {
     "serve": ("dualws.serving.serve:serve", "Serve a WSGI application, websockets included."),
     "backends": ("dualws.serving.backends:backends", "List the backends and how to get them."),
+    "bench": ("dualws.bench.command:bench", "Measure this machine: messages, latency, memory."),
     "demo": ("dualws.demo.command:demo", "Open a small chat that shows what dualws does."),
     "conformance": (
         "dualws_conformance.command:conformance",

@@ -20,9 +20,34 @@ class Echo(AsyncWebsocketConsumer):
         await self.send(text_data=text_data, bytes_data=bytes_data)
 
 
+class FanOut(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        await self.channel_layer.group_add("everybody", self.channel_name)
+        await self.accept()
+        await self.send(text_data="ready")
+
+    async def disconnect(self, code: int) -> None:
+        await self.channel_layer.group_discard("everybody", self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.channel_layer.group_send("everybody", {"type": "tell", "text": text_data})
+
+    async def tell(self, event: dict[str, str]) -> None:
+        await self.send(text_data=event["text"])
+
+
 application = ProtocolTypeRouter(
     {
         "http": get_asgi_application(),
-        "websocket": AuthMiddlewareStack(URLRouter([path("echo/", Echo.as_asgi())])),
+        "websocket": AuthMiddlewareStack(
+            URLRouter(
+                [
+                    path("echo/", Echo.as_asgi()),
+                    # The stack has looked who asks before the consumer begins.
+                    path("user/", Echo.as_asgi()),
+                    path("fan-out/", FanOut.as_asgi()),
+                ]
+            )
+        ),
     }
 )

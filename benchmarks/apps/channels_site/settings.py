@@ -7,3 +7,4 @@ from site_settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "channels"]
 ROOT_URLCONF = "channels_site.asgi"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

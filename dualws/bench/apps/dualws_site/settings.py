@@ -1,4 +1,4 @@
-"""Settings: what a project with sign-in has, and nothing else."""
+"""Settings: what a project with sign-in has, and limits that no workload reaches."""
 
 from __future__ import annotations
 
@@ -7,3 +7,6 @@ from site_settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "dualws"]
 ROOT_URLCONF = "dualws_site.urls"
+DUALWS_MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+# A thread for each blocking view on Tornado: as many as the largest workload has connections.
+DUALWS_MAX_BLOCKING_HANDLERS = 12_000

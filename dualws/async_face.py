@@ -48,10 +48,12 @@ class AsyncWebSocket(Face):
         """
         connection = self._open_connection
         while True:
-            # A future for each wait: a late or a refused call must not touch that of another.
-            arrival = self._loop.create_future()
-            message = connection.take(functools.partial(self._resolve, arrival))
+            message = connection.take(None)
             if message is WAIT:
+                # A future for each wait: a late or a refused call must not touch that of another.
+                arrival = self._loop.create_future()
+                if not connection.when_ready(functools.partial(self._resolve, arrival)):
+                    continue
                 try:
                     if timeout is None:
                         await arrival
@@ -69,8 +71,16 @@ class AsyncWebSocket(Face):
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """The messages, until the websocket ends."""
-        while (message := await self.receive()) is not None:
-            yield message
+        take = self._open_connection.take
+        while True:
+            message = take(None)
+            if message is WAIT:
+                message = await self.receive()  # type: ignore[assignment]
+                if message is None:
+                    return
+            elif message is ENDED:
+                return
+            yield message  # type: ignore[misc]
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).
@@ -106,7 +116,7 @@ class AsyncWebSocket(Face):
         :raises Exception: what the iterator raises. When a part of its message is out already
             the websocket is closed (1011): the message cannot be taken back
         """
-        if isinstance(data, Iterator | AsyncIterable):
+        if not isinstance(data, str | bytes) and isinstance(data, Iterator | AsyncIterable):
             await self._send_fragments(data, binary, compress)
             return
         connection = self._open_connection

@@ -68,8 +68,9 @@ class Connection(Sender):
         "_alive",
         "_end",
         "_grace_timer",
-        "_inbox",
         "_inbox_bytes",
+        "_most_bytes",
+        "_most_messages",
         "_paused",
         "_pongs",
         "_ready",
@@ -86,8 +87,10 @@ class Connection(Sender):
     def __init__(self, server: Server, stream: Stream, deflate: Deflate | None = None) -> None:
         super().__init__(server, deflate)
         self._stream = stream
-        self._inbox: deque[str | bytes | Pong] = deque()
         self._inbox_bytes = 0
+        #: reading pauses when as many messages, or more bytes, wait for the handler
+        self._most_messages = self.config.max_queued_messages
+        self._most_bytes = self.config.max_message_size
         self._paused = False
         #: data of pings that are to be answered
         self._pongs: deque[bytes] | None = None
@@ -113,7 +116,7 @@ class Connection(Sender):
     def open(self, transport: Transport) -> None:
         """Begin: the 101 response is on its way."""
         self._transport = transport
-        self._write = transport.write
+        self._write_now = transport.write
         self.server.connections.add(self)
         transport.resume_reading()
 
@@ -122,7 +125,19 @@ class Connection(Sender):
     def data_received(self, data: bytes) -> None:
         with self._lock:
             self._alive = True
-            ready = self._receive(data)
+            message = self._stream.feed_one(data)
+            if message is None:
+                ready = self._receive(data)
+            else:  # what nearly all messages are; every line counts
+                if self._end:
+                    return
+                inbox = self._inbox
+                inbox.append(message)
+                self._inbox_bytes += len(message)
+                if len(inbox) >= self._most_messages or self._inbox_bytes > self._most_bytes:
+                    self._paused = True
+                    self._transport.pause_reading()
+                ready, self._ready = self._ready, None
         if ready is not None:
             ready()
 
@@ -144,6 +159,7 @@ class Connection(Sender):
     def connection_lost(self, error: OSError | None) -> None:
         with self._lock:
             self._lost = True
+            self._batch.clear()
             ready = self._ended(1006, str(error) if error else "the connection was lost", None)
             if ready is None:
                 ready, self._ready = self._ready, None
@@ -188,8 +204,8 @@ class Connection(Sender):
             ready, self._ready = self._ready, None
         if not self._end and (
             stream.pending
-            or len(inbox) >= self.config.max_queued_messages
-            or self._inbox_bytes > self.config.max_message_size
+            or len(inbox) >= self._most_messages
+            or self._inbox_bytes > self._most_bytes
         ):
             self._paused = True
             self._transport.pause_reading()
@@ -278,6 +294,8 @@ class Connection(Sender):
     def _part(self, frame: bytes | None, over: bool) -> None:
         if frame is not None:
             self._write(frame)
+        elif self._batch:
+            self._flush()
         if over:
             self._transport.close()
         self._abort_timer = self.runtime.call_later(self.config.close_timeout, self.abort)
@@ -302,6 +320,8 @@ class Connection(Sender):
             if self._end:
                 self._answer_end()
                 return ENDED
+            if self._batch:
+                self._flush()
             if ready is not None:
                 self._wait(ready)
             return WAIT
@@ -338,8 +358,8 @@ class Connection(Sender):
         if self._paused:
             self._alive = True
             if (
-                len(self._inbox) <= self.config.max_queued_messages // 2
-                and self._inbox_bytes <= self.config.max_message_size // 2
+                len(self._inbox) <= self._most_messages // 2
+                and self._inbox_bytes <= self._most_bytes // 2
             ):
                 self._paused = False
                 if self._stream.pending:
@@ -367,23 +387,28 @@ class Connection(Sender):
         if waiter is None:
             make = getattr(self._transport, "waiter", self.runtime.waiter)
             waiter = self._waiter = make()
+        lock = self._lock
         while True:
-            message = self.take(waiter.wake)
-            if message is WAIT:
-                try:
-                    woken = waiter.wait(timeout)
-                except BaseException:  # killed while it waited
-                    self._waiter = None
-                    self.cancel_take()
-                    raise
-                if not woken:
-                    if self.cancel_take():
-                        raise TimeoutError(f"no message within {timeout} s")
-                    waiter.wait()
-            elif message is ENDED:
-                return None
-            else:
-                return message  # type: ignore[return-value]
+            with lock:
+                # As take(), which this is for nearly all messages.
+                if self._inbox:
+                    return self._pop()  # type: ignore[return-value]
+                if self._end:
+                    self._answer_end()
+                    return None
+                if self._batch:
+                    self._flush()
+                self._wait(waiter.wake)
+            try:
+                woken = waiter.wait(timeout)
+            except BaseException:  # killed while it waited
+                self._waiter = None
+                self.cancel_take()
+                raise
+            if not woken:
+                if self.cancel_take():
+                    raise TimeoutError(f"no message within {timeout} s")
+                waiter.wait()
 
     # -- closing -------------------------------------------------------------------
 

@@ -19,11 +19,13 @@ import dataclasses
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
+    from dualws.flushing import Flusher
     from dualws.raw_socket import RawSocket
 
 #: Version of this contract. A backend states the version that it was written for in
@@ -221,11 +223,13 @@ class Transport(Protocol):
     def buffered(self) -> int:
         """Bytes that were written and that the operating system has not yet taken."""
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray) -> int:
         """Send *data* after all that was written before; never blocks, never raises.
 
         What cannot be sent at once is buffered. Calls from several threads are the
         caller's to order. After the connection is lost the data is dropped.
+
+        :return: :attr:`buffered`
         """
 
     def pause_reading(self) -> None:
@@ -333,6 +337,13 @@ class Server(ABC):
     @abstractmethod
     def runtime(self) -> Runtime:
         """How code waits and starts in this server."""
+
+    @cached_property
+    def flusher(self) -> Flusher:
+        """Sends what connections keep back for a moment."""
+        from dualws.flushing import Flusher
+
+        return Flusher(self.runtime)
 
     @abstractmethod
     def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:

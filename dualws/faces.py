@@ -414,7 +414,7 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
-        if isinstance(data, Iterator):
+        if not isinstance(data, str | bytes) and isinstance(data, Iterator):
             self._send_fragments(connection, data, binary, compress)
             return
         frame = message_frame(data, binary, compress, connection.deflate)

@@ -21,11 +21,15 @@ from dualws.contract import Runtime, ServerConfig, Transport
 from dualws.errors import MessageTooBig, SendTimeout, WebSocketClosed
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.outgoing import InOrder, Outgoing
+from dualws.protocol.stream import Pong
 
 if TYPE_CHECKING:
     from dualws.contract import Server
 
 logger = logging.getLogger("dualws.connection")
+
+#: Bytes that are kept to go out together, at most.
+_BATCH = 64 * 1024
 
 
 class Turn:
@@ -68,14 +72,18 @@ class Sender(ABC):
     """
 
     __slots__ = (
+        "_batch",
+        "_batch_size",
         "_close_sent",
+        "_inbox",
+        "_limit",
         "_lock",
         "_lost",
         "_order",
         "_senders",
         "_transport",
         "_turn",
-        "_write",
+        "_write_now",
         "behind",
         "close_code",
         "close_reason",
@@ -92,7 +100,13 @@ class Sender(ABC):
         # Held while a message is compressed that the next one may refer to.
         self._order = self.runtime.lock() if deflate is not None and deflate.keeps_context else None
         self._transport: Transport
-        self._write: Callable[[bytes], object]
+        self._write_now: Callable[[bytes], int]
+        self._limit = server.config.send_buffer_size
+        #: what has come and waits for the handler
+        self._inbox: deque[str | bytes | Pong] = deque()
+        #: what was sent and goes out together with the next: see :meth:`_put`
+        self._batch: list[bytes] = []
+        self._batch_size = 0
         self._senders: list[Callable[[], object]] | None = None
         self._turn: Turn | None = None
         self._close_sent = False
@@ -142,8 +156,45 @@ class Sender(ABC):
                 raise self.closed_error()
             if self._turn is not None:
                 return self._hold(self._turn, frame)
-            self._write(frame)  # type: ignore[arg-type]
-            return self._transport.buffered <= self.config.send_buffer_size
+            return self._put(frame) <= self._limit  # type: ignore[arg-type]
+
+    def _put(self, frame: bytes) -> int:
+        """Send a frame, with the lock held; how many bytes wait for the peer then.
+
+        While further messages wait for the handler it will soon answer those as well, and its
+        answers go out together: when it has come to the last message, when they are many, or
+        when :class:`dualws.flushing.Flusher` comes, whichever is first.
+        """
+        if not self._inbox:
+            if self._batch:
+                self._flush()
+            return self._write_now(frame)
+        if not self._batch:
+            self.server.flusher.add(self)
+        self._batch.append(frame)
+        self._batch_size += len(frame)
+        if self._batch_size >= _BATCH or self._batch_size > self._limit:
+            return self._flush()
+        return self._transport.buffered
+
+    def _write(self, frame: bytes) -> int:
+        """Send a frame at once, behind what was sent before; with the lock held."""
+        if self._batch:
+            self._flush()
+        return self._write_now(frame)
+
+    def _flush(self) -> int:
+        """Send what was kept to go out together; with the lock held."""
+        data = b"".join(self._batch)
+        self._batch.clear()
+        self._batch_size = 0
+        return self._write_now(data)
+
+    def flush(self) -> None:
+        """Send what was kept to go out together."""
+        with self._lock:
+            if self._batch:
+                self._flush()
 
     def _write_in_order(self, message: InOrder) -> bool:
         """:meth:`write`, compressed in the order in which it goes out (RFC 7692 section 7.2.1)."""
@@ -163,14 +214,14 @@ class Sender(ABC):
         with self._lock:
             if self._close_sent or self._lost:
                 return False
-            room = self._buffered() <= self.config.send_buffer_size
+            room = self._buffered() <= self._limit
             if room and self._turn is not None:
                 self._hold(self._turn, frame)
                 return True
             if room and type(frame) is not InOrder:
-                self._write(frame)  # type: ignore[arg-type]
+                self._put(frame)  # type: ignore[arg-type]
                 return True
-            slow = self._transport.buffered > self.config.send_buffer_size
+            slow = self._transport.buffered > self._limit
         if room:
             try:
                 self._write_in_order(frame)  # type: ignore[arg-type]
@@ -235,8 +286,7 @@ class Sender(ABC):
             closing = self._close_sent and (self._turn is None or self._turn.parting is None)
             if closing or self._lost:
                 raise self.closed_error()
-            self._write(frame)
-            return self._transport.buffered <= self.config.send_buffer_size
+            return self._write(frame) <= self._limit
 
     def send_fragment(self, frame: bytes, *, wait: bool) -> None:
         """:meth:`write_fragment` in code that may block.
@@ -315,19 +365,19 @@ class Sender(ABC):
 
     def _hold(self, turn: Turn, frame: Outgoing) -> bool:
         """Put a message off until it may be sent; with the lock held."""
-        if turn.held_bytes > self.config.send_buffer_size and turn.producer == running():
+        if turn.held_bytes > self._limit and turn.producer == running():
             raise RuntimeError(
                 "more than send_buffer_size is sent inside the iterator of another message to the "
                 "same websocket: what is sent there waits for that message's end"
             )
         turn.held.append(frame)
         turn.held_bytes += len(frame.payload if isinstance(frame, InOrder) else frame)
-        return self._buffered() <= self.config.send_buffer_size
+        return self._buffered() <= self._limit
 
     def _buffered(self) -> int:
         """Bytes that wait, for the peer or for the end of another message."""
         held = 0 if self._turn is None else self._turn.held_bytes
-        return self._transport.buffered + held
+        return self._transport.buffered + self._batch_size + held
 
     # -- a slow peer ---------------------------------------------------------------
 
@@ -361,7 +411,7 @@ class Sender(ABC):
             waiting = self._transport.buffered
             turn = self._turn
             held = 0 if turn is None or own or turn.producer == running() else turn.held_bytes
-            if waiting + held <= self.config.send_buffer_size or self._lost:
+            if waiting + held <= self._limit or self._lost:
                 return None
             if self._senders is None:
                 self._senders = []

@@ -105,13 +105,13 @@ class SocketTransport(ABC):
     def buffered(self) -> int:
         return len(self._buffer)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray) -> int:
         with self._lock:
             if self._closed or self._closing:
-                return
+                return 0
             if self._buffer:
                 self._buffer += data
-                return
+                return len(self._buffer)
             try:
                 sent = self._send(data)
             except (BlockingIOError, InterruptedError):
@@ -119,11 +119,13 @@ class SocketTransport(ABC):
             except OSError as error:
                 lost = error
                 self._call_soon(lambda: self._lost(lost))
-                return
+                return 0
             if sent == len(data):
-                return
+                return 0
             self._buffer += memoryview(data)[sent:]
+            buffered = len(self._buffer)
         self._call_soon(self._start_writing)
+        return buffered
 
     def _start_writing(self) -> None:
         if self._buffer and not self._closed:

@@ -40,6 +40,8 @@ def message_frame(
     :param deflate: the connection's compression; None where there is none
     :raises TypeError: *data* is neither
     """
+    if deflate is None and type(data) is str and not binary:
+        return frames.build(frames.TEXT, data.encode())
     if isinstance(data, str):
         opcode = frames.BINARY if binary else frames.TEXT
         payload = data.encode("utf-8")

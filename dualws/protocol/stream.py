@@ -184,6 +184,30 @@ class Stream:
                 self._buffer = data[rest:]
         return events
 
+    def feed_one(self, data: bytes) -> str | bytes | None:
+        """The message, when *data* is one whole short message and nothing is under way.
+
+        :return: None for everything else, which :meth:`feed` is to be given then; also for
+            what is wrong
+        """
+        size = len(data) - 6
+        if (
+            size < 0
+            or data[1] - 0x80 != size
+            or data[1] > self._short
+            or self._opcode
+            or self._buffer
+            or self._over
+        ):
+            return None
+        first = data[0]
+        if first == _WHOLE_TEXT:
+            try:
+                return unmask(data[6:], data[2:6]).decode()
+            except UnicodeDecodeError:
+                return None
+        return unmask(data[6:], data[2:6]) if first == _WHOLE_BINARY else None
+
     def _parse(self, data: bytes, limit: int, events: list[Event]) -> int:
         """Append the events of *data* and return where the unparsed rest begins."""
         end = len(data)

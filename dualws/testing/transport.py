@@ -64,15 +64,16 @@ class MemoryTransport:
         """Bytes that wait for the client."""
         return max(0, self._unread - WINDOW)
 
-    def write(self, data: bytes | bytearray) -> None:
-        """Send *data* to the client."""
+    def write(self, data: bytes | bytearray) -> int:
+        """Send *data* to the client; how many bytes wait for it then."""
         with self._lock:
             if self._closing or self._closed:
-                return
+                return 0
             self._unread += len(data)
             self._waited = self._unread > WINDOW
             self._leaving.append(bytes(data))
         loop.call_soon(self._deliver)
+        return self.buffered
 
     def pause_reading(self) -> None:
         """Keep what the client sends."""

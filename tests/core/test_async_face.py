@@ -23,10 +23,15 @@ class OneMessage:
         if self.message is not None:
             message, self.message = self.message, None
             return message
+        return WAIT
+
+    def when_ready(self, ready: Any) -> bool:
+        if self.message is not None:
+            return False
         if self.ready is not None:
             raise RuntimeError("other code waits in receive()")
         self.ready = ready
-        return WAIT
+        return True
 
     def cancel_take(self) -> bool:
         ready, self.ready = self.ready, None

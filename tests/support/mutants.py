@@ -83,9 +83,10 @@ def delivers_twice() -> None:
 def forgets_buffer() -> None:
     """What the operating system does not take at once is lost."""
 
-    def write(self: Transport, data: bytes | bytearray) -> None:
+    def write(self: Transport, data: bytes | bytearray) -> int:
         with contextlib.suppress(OSError):
             self._sock.send(data)
+        return 0
 
     Transport.write = write  # type: ignore[method-assign]
 

@@ -26,8 +26,9 @@ class NotedTransport:
         self.reading = False
         self.ended = ""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.written.append(bytes(data))
+        return self.buffered
 
     def pause_reading(self) -> None:
         self.reading = False

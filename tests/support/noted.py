@@ -10,6 +10,7 @@ from typing import Any
 
 from dualws.connection import Connection
 from dualws.contract import ServerConfig
+from dualws.flushing import Flusher
 from dualws.protocol.stream import Stream
 
 
@@ -102,6 +103,7 @@ class Case:
             runtime=self.runtime, config=self.config, connections=set(), on_empty=None
         )
         self.server.forget = self.forgotten.append
+        self.server.flusher = Flusher(self.runtime)  # type: ignore[arg-type]
         self.connection = Connection(self.server, Stream(self.config.max_message_size))
         self.transport = NotedTransport()
         self.connection.open(self.transport)

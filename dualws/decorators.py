@@ -140,7 +140,7 @@ def _begin(
 ) -> None:
     """Django is through with the request: from here on it is the handler's."""
     try:
-        sessions.detach(request)
+        sessions.detach(request, save=False)
         style.run(ws, request, args, kwargs)
     except BaseException as error:
         # The handler has not even begun: nobody else would close the websocket.

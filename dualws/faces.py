@@ -257,7 +257,7 @@ class WebSocket(Face):
             self.identity = auth.identify(request)
             self.switch(subprotocol, headers, compression)
             self.server.handling.add(self.connection)
-            sessions.detach(request)
+            sessions.detach(request, save=True)
 
     def admit(self) -> None:
         """Check what a handshake needs that is accepted inside the application.

@@ -149,15 +149,16 @@ def _class_for(store: type[SessionBase]) -> type[HandlerSession]:
     return made
 
 
-def detach(request: HttpRequest) -> None:
+def detach(request: HttpRequest, *, save: bool) -> None:
     """Give *request*, whose handler runs from now on, a session that is not saved by itself.
 
-    What a view changed so far, and no middleware has saved, is saved.
+    :param save: save what the view changed so far. Not after ``SessionMiddleware`` has done so:
+        a second time would undo what other requests wrote since
     """
     session = getattr(request, "session", None)
     if not isinstance(session, SessionBase) or isinstance(session, HandlerSession):
         return
-    if session.modified and not isinstance(session, signed_cookies.SessionStore):
+    if save and session.modified and not isinstance(session, signed_cookies.SessionStore):
         session.save()
     detached = _class_for(type(session))(session.session_key)
     data = getattr(session, "_session_cache", None)

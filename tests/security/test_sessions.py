@@ -71,6 +71,23 @@ def test_a_view_that_stays_inside_django_saves_what_it_changed_and_nothing_else(
     assert member.session() == {"cart": ["milk"], "before": "the accept", "left": True}
 
 
+def test_what_the_view_changed_is_saved_once(serve_set: Serve, key: str) -> None:
+    server = serve_set(SESSION_ENGINE="support.project.noted_sessions")
+    member = Member(server)
+    member.session(cart=["tea"])
+    seen = len(server.get_json("/notes/", key="saves"))
+    with member.open("/ws/visit/") as client:
+        assert read_frame(client).close_code == 1000  # the handler has returned
+    # A second save, after the stack has unwound, could undo what others wrote since.
+    saves = server.get_json("/notes/", key="saves", count=seen + 1)[seen:]
+    assert saves == [{"cart": ["tea"], "visits": 1}]
+    with member.open("/members/session/inside/") as client:
+        assert tell(client, "get before") == "the accept"
+        saves = server.get_json("/notes/", key="saves", count=seen + 2)[seen + 1 :]
+        assert [save["before"] for save in saves] == ["the accept"]
+        leave(client)
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_saving_every_request_saves_nothing_stale(serve_set: Serve, key: str, style: str) -> None:
     member = Member(serve_set(SESSION_SAVE_EVERY_REQUEST=True), key)

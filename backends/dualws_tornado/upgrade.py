@@ -7,6 +7,7 @@ Tornado's connection is finished and nothing of it is kept.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -63,7 +64,7 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: called a second time
         """
-        transport = self._leave_http(lambda channel: self._adopt(channel, owner))
+        transport = self._leave_http(lambda channel: self._adopt(channel, owner), Transport.abort)
         transport.write(head)
         return transport
 
@@ -73,14 +74,19 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the request has left HTTP already
         """
-        return self._leave_http(lambda channel: channel.detach().release())
+        return self._leave_http(
+            lambda channel: channel.detach().release(), lambda taken: taken[0].close()
+        )
 
     def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport:
         sock, early = channel.detach().release()
         return self._server.adopt(sock, owner, early)
 
-    def _leave_http(self, act: Callable[[Channel], T]) -> T:
-        """What *act* returns, which takes the connection out of HTTP in the loop's thread."""
+    def _leave_http(self, act: Callable[[Channel], T], undo: Callable[[T], object]) -> T:
+        """What *act* returns, which takes the connection out of HTTP in the loop's thread.
+
+        :param undo: ends a connection that comes when nobody waits for it any more
+        """
         channel, self._channel = self._channel, None
         if channel is None:
             raise RuntimeError("this request has left HTTP already: that happens once")
@@ -88,17 +94,28 @@ class Upgrade:
         self._response.left = True
         waiter = Waiter()
         outcome: list[T | OSError] = []
+        lock = threading.Lock()
+        given_up = False
 
         def run() -> None:
             try:
-                outcome.append(act(channel))
+                result = act(channel)
             except OSError as error:
                 outcome.append(error)
+            else:
+                with lock:
+                    if not given_up:
+                        outcome.append(result)
+                        return
+                undo(result)
             finally:
                 waiter.wake()
 
         self.runtime.call_soon(run)
-        if not waiter.wait(_PATIENCE) or not outcome:
+        waiter.wait(_PATIENCE)
+        with lock:
+            given_up = not outcome
+        if given_up:
             raise ClientGone("the server has stopped")
         result = outcome.pop()
         if isinstance(result, OSError):

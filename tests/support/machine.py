@@ -27,6 +27,7 @@ PROGRAMS = {
     "haproxy": ("haproxy",),
     "openssl": ("openssl",),
     "systemd-analyze": ("systemd-analyze",),
+    "systemd-socket-activate": ("systemd-socket-activate",),
     "caddy": ("caddy",),
     "traefik": ("traefik",),
     "hadolint": ("hadolint",),

@@ -53,6 +53,29 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert lost == []
 
 
+def test_every_proof_of_the_threat_model_is_a_test() -> None:
+    page = DOCS / "deployment" / "security.md"
+    proofs = re.findall(r"\[`(\w+)`\]\(([^)]+\.py)\)", page.read_text())
+    assert len(proofs) > 30
+    lost = [
+        name
+        for name, target in proofs
+        if f"def {name}(" not in (page.parent / target).resolve().read_text()
+    ]
+    assert lost == []
+
+
+def test_every_claim_of_the_threat_model_has_a_proof() -> None:
+    tables = re.findall(
+        r"^\| attack \|.*?\n\|[-|]+\n((?:\|.*\n)+)",
+        (DOCS / "deployment" / "security.md").read_text(),
+        re.M,
+    )
+    rows = [row for table in tables for row in table.splitlines()]
+    assert len(rows) > 20
+    assert [row for row in rows if "](" not in row.split("|")[3]] == []
+
+
 def test_the_index_lists_every_page() -> None:
     listed = {(DOCS / target.partition("#")[0]).resolve() for target in links(INDEX)}
     pages = {page for page in DOCS.rglob("*.md") if page != INDEX}

@@ -6,19 +6,21 @@ What passes through must be what a direct client sees, and what a client claims 
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 
+from dualws.contract import ServerConfig
 from production.proxies.sites import Site
 from support import frames
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, TEXT, build, close_payload, read_frame
 from support.http2 import Http2Client
 from support.member import Member
-from support.proxies import HOST, Proxy
+from support.proxies import DEPLOY, HOST, Proxy
 from support.raw import RawClient
 from support.timing import TIMEOUT, eventually
 
@@ -184,9 +186,19 @@ def test_plain_http_is_sent_to_https(site: Site) -> None:
 
 def test_what_is_short_is_what_the_tests_make_short(proxied: type[Proxy]) -> None:
     """The timeouts that the files set for websockets outlast a ping and the wait for its answer."""
-    from dualws.contract import ServerConfig
-
     config = ServerConfig()
     for text in proxied.short_idle:
         seconds = int(text.split()[-1].removesuffix("s"))
         assert seconds > config.ping_interval + config.ping_timeout
+
+
+def test_proxies_close_idle_connections_before_dualws_does() -> None:
+    """Else a request meets a connection that is just being closed."""
+    words = {
+        "nginx/dualws.conf": r"^    keepalive_timeout (\d+)s;",
+        "caddy/Caddyfile": r"^\t+keepalive (\d+)s$",
+        "traefik/dynamic.yml": r"^ +idleConnTimeout: (\d+)s$",
+    }
+    for name, pattern in words.items():
+        (seconds,) = re.findall(pattern, (DEPLOY / name).read_text(), re.M)
+        assert int(seconds) < ServerConfig().http_idle_timeout, name

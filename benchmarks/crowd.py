@@ -169,7 +169,9 @@ def centile(values: list[float], share: float) -> float:
 
 @click.command()
 @click.option("--backend", required=True, help="The backend.")
-@click.option("--path", default="/echo/", show_default=True, help="/echo/, /async/ or /events/.")
+@click.option(
+    "--path", default="/echo/", show_default=True, help="/echo/, /async/echo/ or /events/echo/."
+)
 @click.option("--crowd", default=10_000, show_default=True, help="Websockets, the active included.")
 @click.option("--active", default=100, show_default=True, help="Those that send.")
 @click.option("--rounds", default=7, show_default=True, help="Turns of each process.")

@@ -36,7 +36,7 @@ _POSITIVE = {
 }
 
 #: fields that must lie between two bounds, both included
-_RANGES = {"compression_window_bits": (8, 15)}
+_RANGES = {"compression_window_bits": (8, 15), "workers": (0, 512)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dualws.connection import Connection
     from dualws.flushing import Flusher
     from dualws.raw_socket import RawSocket
+    from dualws.serving.share import Share
 
 #: Version of this contract. A backend states the version that it was written for in
 #: :attr:`Backend.contract_version`; the registry refuses any other.
@@ -326,6 +327,10 @@ class Server(ABC):
         self.draining = False
         #: websockets whose handler has not come to its end
         self.handling: set[Connection] = set()
+        #: asked before each connection is accepted, where several processes share the sockets
+        self.share: Share | None = None
+        #: most seconds that :meth:`drain` may take, whatever the configuration says
+        self.drain_limit: float | None = None
         #: called once when the last websocket has gone
         self.on_empty: Callable[[], object] | None = None
         #: called with what a websocket's handler raised, once that is logged: for tests
@@ -379,18 +384,19 @@ class Server(ABC):
         """For :meth:`drain`: connections inside an HTTP request, and those between requests."""
         return 0, 0
 
-    def drain(self, limit: float | None = None) -> None:
+    def open_connections(self) -> int:
+        """How many of the connections that were accepted are not closed."""
+        return len(self.connections) + len(self.raw_sockets)
+
+    def drain(self) -> None:
         """Make :meth:`run` end gently (:mod:`dualws.serving.drain`), within ``drain_window``.
 
         From any thread, once the server runs; a second call has no effect.
-
-        :param limit: seconds after which everything must be over; default: what
-            ``drain_window`` and ``close_timeout`` add up to
         """
         from dualws.serving.drain import Drain
 
         if self.can_drain:
-            self.runtime.call_later(0, Drain(self, limit).begin)
+            self.runtime.call_later(0, Drain(self).begin)
         else:
             self.stop()
 
@@ -448,6 +454,23 @@ class Backend(ABC):
         sockets: Sequence[socket.socket],
     ) -> Server:
         """A server for *application* on listening *sockets*, not running yet."""
+
+    @classmethod
+    def before_fork(cls) -> None:
+        """This process, just prepared, will not serve: it imports the project and forks workers.
+
+        Undo what keeps it from starting processes and waiting for them.
+        """
+        return
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Make this process, a worker, ready for a server; after :meth:`prepare`.
+
+        Whether that happened in this process, or in the one that it was forked from, and
+        :meth:`before_fork` there.
+        """
+        return
 
     @classmethod
     def leave_thread(cls) -> None:

@@ -43,6 +43,20 @@ class GeventBackend(Backend):
         return WebSocketServer(self, application, config, sockets)
 
     @classmethod
+    def before_fork(cls) -> None:
+        """Let this process fork and wait as if it were not patched: its hub does not run."""
+        from dualws_gevent import forking
+
+        forking.before_fork()
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Let the hub forget the process that this one was forked from."""
+        from dualws_gevent import forking
+
+        forking.after_fork()
+
+    @classmethod
     def leave_thread(cls) -> None:
         """Destroy this thread's hub; a patched process has a single one, which is kept."""
         hub = get_hub_if_exists()

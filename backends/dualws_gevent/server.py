@@ -19,6 +19,7 @@ from gevent.hub import GreenletExit
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 from dualws.serving.listen import BACKLOG
+from dualws.serving.share import PAUSE
 from dualws_gevent.handler import UpgradableWSGIHandler
 from dualws_gevent.runtime import Runtime
 from dualws_gevent.transport import Transport
@@ -64,8 +65,21 @@ class Listener(pywsgi.WSGIServer):
     def update_environ(self) -> None:
         """Nothing: environs are made by the core, and pywsgi's would ask the name server."""
 
+    def full(self) -> bool:
+        """Whether the next connection is another process's: look away for a moment."""
+        share = self.owner.share
+        if share is None or share.may_accept(self.owner.open_connections()):
+            return False
+        self.owner.runtime.call_later(PAUSE, self._look_again)
+        return True
+
+    def _look_again(self) -> None:
+        if hasattr(self, "socket"):
+            self.start_accepting()
+
     def do_handle(self, *args: Any) -> None:
         """Give a new connection a greenlet."""
+        self.owner.accepted += 1
         gevent.spawn_raw(serve_connection, self, *args)
 
     def local_address(self, sock: GeventSocket) -> tuple[str, int] | str:
@@ -92,6 +106,7 @@ def _serve_http(
     listener: Listener, sock: GeventSocket, address: Any
 ) -> Callable[[], object] | None:
     owner = listener.owner
+    owner.accepted -= 1
     handler = UpgradableWSGIHandler(sock, address, listener)
     owner.handlers.add(handler)
     try:
@@ -114,6 +129,8 @@ class WebSocketServer(Server):
         self.gevent_runtime = Runtime()
         #: connections that speak HTTP
         self.handlers: set[UpgradableWSGIHandler] = set()
+        #: connections whose greenlet has not begun
+        self.accepted = 0
         #: connections that have left HTTP
         self.transports: set[Transport] = set()
         #: no further request is read
@@ -181,6 +198,10 @@ class WebSocketServer(Server):
         """Connections inside an HTTP request, and those between requests."""
         busy = sum(handler.busy or bool(handler.reader.buffer) for handler in self.handlers)
         return busy, len(self.handlers) - busy
+
+    def open_connections(self) -> int:
+        """How many of the connections that were accepted are not closed."""
+        return self.accepted + len(self.handlers) + len(self.transports) + len(self.raw_sockets)
 
     def _finish(self) -> None:
         """End the connections: idle ones at once, websockets as the core does, requests soon."""

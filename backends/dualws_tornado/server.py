@@ -25,6 +25,7 @@ from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
 from dualws.serving.listen import BACKLOG
+from dualws.serving.share import PAUSE
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
 from dualws_tornado.runtime import Runtime
@@ -171,6 +172,7 @@ class WebSocketServer(Server):
 
     def stop_accepting(self) -> None:
         """Accept what waits in the listening sockets, then close those; in the loop's thread."""
+        self.share = None
         for sock in self.sockets:
             for _ in range(BACKLOG // _ACCEPTS):
                 if not self._accept(sock):
@@ -187,6 +189,10 @@ class WebSocketServer(Server):
         """Connections inside an HTTP request, and those between requests."""
         busy = sum(connection.busy for connection in self.http_connections)
         return busy, len(self.http_connections) - busy
+
+    def open_connections(self) -> int:
+        """How many of the connections that were accepted are not closed."""
+        return len(self.http_connections) + len(self._transports) + len(self.raw_sockets)
 
     async def _end(self) -> None:
         """Let requests and websockets come to their end, then close what is left."""
@@ -255,7 +261,11 @@ class WebSocketServer(Server):
 
     def _accept(self, listener: socket.socket) -> bool:
         """Accept connections; whether there may be more."""
+        share = self.share
         for _ in range(_ACCEPTS):
+            if share is not None and not share.may_accept(self.open_connections()):
+                self._pause(listener, PAUSE)
+                return False
             try:
                 sock, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -267,15 +277,19 @@ class WebSocketServer(Server):
                     "cannot accept a connection: %s; raise the limit of open files", error.strerror
                 )
                 # The listener stays readable: without a pause the loop would spin.
-                loop = self._runtime.loop
-                loop.remove_reader(listener.fileno())
-                loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
+                self._pause(listener, _ACCEPT_PAUSE)
                 return False
             self._serve_http(sock, peer)
         return True
 
+    def _pause(self, listener: socket.socket, seconds: float) -> None:
+        """Look away from a listening socket for a while."""
+        loop = self._runtime.loop
+        loop.remove_reader(listener.fileno())
+        loop.call_later(seconds, self._accept_again, listener)
+
     def _accept_again(self, listener: socket.socket) -> None:
-        if listener.fileno() >= 0 and not self._stopped.is_set():
+        if listener.fileno() >= 0:
             self._runtime.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _serve_http(self, sock: socket.socket, peer: Address) -> None:

@@ -42,15 +42,15 @@ _LOOK = 0.05
 class Drain:
     """One server's end.
 
-    :param server: its ``drain_window`` and ``close_timeout`` rule
-    :param limit: seconds after which everything must be over, None for those two together
+    :param server: its ``drain_window`` and ``close_timeout`` rule, within its ``drain_limit``
     """
 
-    def __init__(self, server: Server, limit: float | None = None) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         config = server.config
         self._window = config.drain_window
         whole = config.drain_window + config.close_timeout
+        limit = server.drain_limit
         if limit is not None and limit < whole:
             whole = max(limit, 0.0)
             self._window = max(whole - config.close_timeout, whole / 2)

@@ -1,4 +1,4 @@
-"""Reads DUALWS_BACKEND from the settings in a child process.
+"""Reads settings in a child process.
 
 Law: *what the settings import stays in the child.* They may compute the backend's name
 with any library, and none of those may reach the serving process before it is patched.
@@ -32,6 +32,14 @@ main(question)
 def probe_backend(application: str | None) -> object:
     """``settings.DUALWS_BACKEND``, as a child process sees it; None when it is not set.
 
+    As :func:`probe_settings`.
+    """
+    return probe_settings(application).get(bootstrap.VARIABLE)
+
+
+def probe_settings(application: str | None) -> dict[str, Any]:
+    """The ``DUALWS_`` settings whose values JSON can express, as a child process sees them.
+
     :param application: ``MODULE[:NAME]``, used when DJANGO_SETTINGS_MODULE is not set; None
         to look at that variable only
     :raises ApplicationNotFound: the application's module cannot be imported
@@ -56,7 +64,8 @@ def probe_backend(application: str | None) -> object:
         raise ApplicationNotFound(answer["application"])
     if "settings" in answer:
         raise ConfigurationError(answer["settings"])
-    return answer["backend"]
+    values: dict[str, Any] = answer["values"]
+    return values
 
 
 class _Stop(BaseException):
@@ -68,7 +77,7 @@ def _stop(*args: object, **kwargs: object) -> NoReturn:
 
 
 def _answer(module: str) -> dict[str, object]:
-    """In the child: what is said of the backend, or what went wrong."""
+    """In the child: what is said, or what went wrong."""
     import django
     import django.core.wsgi
     from django.conf import settings
@@ -82,15 +91,28 @@ def _answer(module: str) -> dict[str, object]:
         except Exception as error:
             return {"application": explain.import_failure(module, error)}
     if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return {"backend": None}
+        return {"values": {}}
     try:
         value = getattr(settings, bootstrap.VARIABLE, None)
         bootstrap.choose_from_settings(value)
-        return {"backend": value}
+        given = {name: getattr(settings, name) for name in dir(settings) if _is_ours(name)}
+        return {"values": {name: value for name, value in given.items() if _is_json(value)}}
     except ConfigurationError as error:
         return {"settings": str(error)}
     except Exception as error:
         return {"settings": explain.settings_failure(error)}
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("DUALWS_")
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def main(question: dict[str, Any]) -> NoReturn:

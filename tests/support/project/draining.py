@@ -120,6 +120,25 @@ def flood(request: HttpRequest, ws: Any) -> None:
     ws.receive()
 
 
+def hang(request: HttpRequest) -> HttpResponse:
+    """Blocks the thread that everything else of this process needs."""
+    tell("hangs")
+    while True:
+        pass
+
+
+@websocket
+async def hang_async(request: HttpRequest, ws: Any) -> None:
+    """The same on an event loop."""
+    tell("hangs")
+    time.sleep(3600)
+
+
+def crash(request: HttpRequest) -> HttpResponse:
+    """Leaves a traceback in the log."""
+    raise RuntimeError(request.GET["key"])
+
+
 def page(request: HttpRequest) -> HttpResponse:
     """Answers once the test has made a file, if it names one."""
     tell("page")
@@ -142,5 +161,8 @@ _STYLES: dict[str, Callable[..., Any]] = {
 
 urlpatterns = [
     path("page/", page),
+    path("hang/", hang),
+    path("hang-async/", hang_async),
+    path("crash/", crash),
     *(path(f"{name}/", view) for name, view in _STYLES.items()),
 ]

@@ -1,0 +1,12 @@
+"""The handlers of ``support.project.draining`` alone, without a database: for several processes."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "support.project.settings")
+os.environ.setdefault("DUALWS_TEST_SETTINGS", '{"ROOT_URLCONF": "support.project.draining"}')
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()

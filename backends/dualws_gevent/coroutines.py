@@ -26,6 +26,7 @@ from gevent.hub import Hub, get_hub
 
 from dualws.database import GRACE, release_connections
 from dualws.executors import call_and_release
+from dualws.loops import run_for_ever
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -274,7 +275,7 @@ def start_asyncio_thread() -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
         made.append(loop)
         loop.call_soon(ready.release)
-        loop.run_forever()
+        run_for_ever(loop)
 
     _start_thread(run, ())
     ready.acquire()

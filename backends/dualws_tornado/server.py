@@ -24,6 +24,7 @@ from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConn
 from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
+from dualws.loops import run_to_end
 from dualws.serving.listen import BACKLOG
 from dualws.serving.share import PAUSE
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
@@ -117,7 +118,7 @@ class WebSocketServer(Server):
         # Tornado's view of the loop: made here, so that it can be closed here.
         io_loop = AsyncIOLoop(asyncio_loop=loop, make_current=False)
         try:
-            loop.run_until_complete(self._serve(stop_signals, drain_signals))
+            run_to_end(loop, self._serve(stop_signals, drain_signals))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             io_loop.close()

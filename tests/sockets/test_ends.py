@@ -43,6 +43,16 @@ def test_sys_exit_in_a_handler_ends_nothing_but_its_websocket(live: LiveServer, 
             assert live.get_json("/notes/", key=key) == [[1011, "the handler failed"]]
 
 
+def test_sys_exit_in_a_task_ends_nothing_but_the_task(live: LiveServer) -> None:
+    with open_socket(live, "/ws/async/") as other, open_socket(live, "/ws/ends/task/") as client:
+        assert echoes(other)
+        client.send(build(TEXT, b"exit"))
+        live.expect_traceback("SystemExit: task")
+        client.send(build(TEXT, b"and on"))
+        assert read_frame(client).payload == b"and on after SystemExit('task')"
+        assert echoes(other)
+
+
 def test_a_handler_that_cannot_be_made_closes_its_websocket(live: LiveServer) -> None:
     with open_socket(live, "/ws/ends/unmade/") as client:
         assert read_frame(client).close_code == 1011

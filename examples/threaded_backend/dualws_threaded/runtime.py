@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dualws.executors import ReleasingThreads
+from dualws.loops import run_for_ever
 from dualws_threaded.loop import Loop
 
 log = logging.getLogger("dualws.server")
@@ -87,7 +88,7 @@ class Runtime:
                 self._asyncio = asyncio.new_event_loop()
                 # Its own threads would be waited for at the end of the process.
                 self._asyncio.set_default_executor(ReleasingThreads(self.spawn))
-                self.spawn(self._asyncio.run_forever)
+                self.spawn(run_for_ever, self._asyncio)
         asyncio.run_coroutine_threadsafe(_logged(coroutine), self._asyncio)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any, NoReturn
 
@@ -33,6 +34,19 @@ async def coroutine(request: HttpRequest, ws: Any) -> None:
     sys.exit("async")
 
 
+@websocket
+async def with_task(request: HttpRequest, ws: Any) -> None:
+    """Starts a task that ends so, and echoes what comes after it."""
+
+    async def leave() -> None:
+        sys.exit("task")
+
+    await ws.receive()
+    task = asyncio.create_task(leave())
+    while (message := await ws.receive()) is not None:
+        await ws.send(f"{message} after {task.exception()!r}")
+
+
 def inside(request: HttpRequest) -> NoReturn:
     request.META["wsgi.websocket"].receive()
     sys.exit("inside")
@@ -48,5 +62,6 @@ urlpatterns = [
     path("events/", websocket(Events)),
     path("async/", coroutine),
     path("inside/", inside),
+    path("task/", with_task),
     path("unmade/", websocket(Unmade)),
 ]

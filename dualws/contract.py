@@ -423,7 +423,11 @@ class Server(ABC):
 
         self.draining = True
         self._keepalive.stop()
+        for taken in tuple(self.raw_sockets):
+            taken.leave()
         close_all(self)
+        for taken in tuple(self.raw_sockets):
+            taken.abort()
 
 
 class Backend(ABC):

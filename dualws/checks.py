@@ -7,6 +7,7 @@ E001 no such setting
 E002 a setting of the wrong type
 E003 a setting out of its range, or an origin that is none
 E004 DUALWS_BACKEND names a backend that is not installed
+E005 settings that are wrong together
 W001 with ``--deploy``: DUALWS_ALLOWED_ORIGINS admits every site
 W002 gevent, and a database driver that stops all greenlets while a query runs
 W003 gevent, and CONN_MAX_AGE keeps a database connection for each greenlet
@@ -26,7 +27,12 @@ from django.core import checks
 
 from dualws import bootstrap, conf, registry
 
-_IDS = {"unknown": "dualws.E001", "type": "dualws.E002", "value": "dualws.E003"}
+_IDS = {
+    "unknown": "dualws.E001",
+    "type": "dualws.E002",
+    "value": "dualws.E003",
+    "together": "dualws.E005",
+}
 
 
 def register() -> None:
@@ -136,6 +142,17 @@ def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             "DUALWS_PING_TIMEOUT",
             "DUALWS_PING_INTERVAL is 0, so no pings are sent",
             "Remove it, or set an interval.",
+        )
+    if not given.get("DUALWS_CERTFILE"):
+        tls = ("KEYFILE", "SNI_CERTIFICATES", "CLIENT_CERTIFICATES", "CA_CERTS", "CIPHERS")
+        for name in ("DUALWS_" + name for name in tls):
+            if given.get(name, "none") not in ("none", "", (), []):
+                yield name, "DUALWS_CERTFILE is not set, so there is no TLS", f"Remove {name}."
+    if "DUALWS_TRUSTED_HEADERS" in given and not given.get("DUALWS_TRUSTED_PROXIES"):
+        yield (
+            "DUALWS_TRUSTED_HEADERS",
+            "DUALWS_TRUSTED_PROXIES lists nobody",
+            "List your proxies.",
         )
     origins = given.get("DUALWS_ALLOWED_ORIGINS")
     if isinstance(origins, list | tuple) and "*" in origins and len(origins) > 1:

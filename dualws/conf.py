@@ -20,7 +20,7 @@ from typing import Any
 
 from dualws.contract import ServerConfig
 from dualws.errors import ConfigurationError
-from dualws.rules import RULES
+from dualws.rules import RULES, contradictions
 
 PREFIX = "DUALWS_"
 
@@ -33,6 +33,7 @@ _POSITIVE = {
     "close_timeout",
     "threads",
     "max_header_size",
+    "tls_timeout",
 }
 
 #: fields that must lie between two bounds, both included
@@ -65,7 +66,7 @@ class Problem:
     """Something wrong with one setting.
 
     :param setting: its name
-    :param kind: ``unknown``, ``type`` or ``value``
+    :param kind: ``unknown``, ``type``, ``value``, or ``together``: wrong beside another one
     :param message: what is wrong
     :param cure: what to do
     """
@@ -125,6 +126,11 @@ def problems(given: Mapping[str, Any]) -> list[Problem]:
             problem = problem_of(known[name], value)
             if problem is not None:
                 found.append(problem)
+    if not found:
+        values = {field.name: given[field.setting] for field in fields() if field.setting in given}
+        for name, what, cure in contradictions(values):
+            setting = PREFIX + name.upper()
+            found.append(Problem(setting, "together", f"{setting} {what}.", cure))
     return found
 
 
@@ -181,7 +187,8 @@ def make_config(given: Mapping[str, Any], options: Mapping[str, Any]) -> ServerC
     :raises ConfigurationError: a setting or an option is wrong; the message lists all
     """
     own = {name: value for name, value in given.items() if name.startswith(PREFIX)}
-    wrong = problems(own)
+    # What contradicts what is seen at the end, when the options have had their say.
+    wrong = [problem for problem in problems(own) if problem.kind != "together"]
     values: dict[str, Any] = {}
     trusted = given.get("CSRF_TRUSTED_ORIGINS")
     if trusted:
@@ -201,6 +208,10 @@ def make_config(given: Mapping[str, Any], options: Mapping[str, Any]) -> ServerC
         if field.type is tuple and isinstance(value, list):
             value = tuple(value)
         values[field.name] = value
+    if not wrong:
+        for name, what, cure in contradictions(values):
+            option = "--" + name.replace("_", "-")
+            wrong.append(Problem(PREFIX + name.upper(), "together", f"{option} {what}.", cure))
     if wrong:
         raise ConfigurationError("\n".join(f"{p.message} {p.cure}" for p in wrong))
     return ServerConfig(**values)

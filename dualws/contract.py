@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from dualws.connection import Connection
     from dualws.flushing import Flusher
     from dualws.raw_socket import RawSocket
+    from dualws.serving.greeting import Greeter
     from dualws.serving.share import Share
+    from dualws.tls.certificates import Certificates
 
 #: Version of this contract. A backend states the version that it was written for in
 #: :attr:`Backend.contract_version`; the registry refuses any other.
@@ -57,6 +59,24 @@ class ServerConfig:
         takes a free one; ``unix:PATH``; or ``fd://N``, a descriptor that the server was
         started with
     :param unix_socket_mode: permission bits, in octal digits, of the files of unix sockets
+    :param certfile: PEM file with the server's certificate and those between it and the
+        authority's: the server speaks TLS, and nothing else, on all its addresses
+    :param keyfile: PEM file with the certificate's key, where that is a file of its own
+    :param keyfile_password_file: file whose first line is the password of encrypted keys
+    :param sni_certificates: certificates for other names: ``NAME=CERTFILE[,KEYFILE]``, NAME may
+        be ``*.example.com``
+    :param client_certificates: ``none``, ``optional`` or ``required``; what a client proves
+        is in the environ, ``SSL_CLIENT_S_DN`` and others
+    :param ca_certs: PEM file with the certificates of the authorities that clients' come from
+    :param ciphers: ciphers of TLS 1.2, in OpenSSL's notation; empty for OpenSSL's own choice
+    :param tls_timeout: how long a TLS handshake, and a PROXY preamble, may take
+    :param trusted_proxies: addresses and networks (``10.0.0.0/8``) of the proxies whose word
+        counts; ``unix`` for whoever connects through a unix socket
+    :param trusted_headers: which headers those proxies set, of ``x-forwarded-for``,
+        ``x-forwarded-proto``, ``x-forwarded-host`` and ``x-forwarded-port``, or ``forwarded``
+        alone
+    :param proxy_protocol: connections begin with the PROXY protocol, version 1 or 2, and come
+        from ``trusted_proxies``; all others are closed
     :param max_message_size: largest message a peer may send, counted after
         decompression; a larger one ends the connection with 1009
     :param max_queued_messages: reading from a peer pauses while this many messages wait
@@ -107,6 +127,17 @@ class ServerConfig:
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
     unix_socket_mode: str = "660"
+    certfile: str = ""
+    keyfile: str = ""
+    keyfile_password_file: str = ""
+    sni_certificates: tuple[str, ...] = ()
+    client_certificates: str = "none"
+    ca_certs: str = ""
+    ciphers: str = ""
+    tls_timeout: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()
+    trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
+    proxy_protocol: bool = False
     max_message_size: int = 1024 * 1024
     max_queued_messages: int = 32
     send_buffer_size: int = 1024 * 1024
@@ -318,6 +349,12 @@ class Server(ABC):
         self.backend = backend
         self.application: WSGIApplication = WebSocketMiddleware(application, self)
         self.config = config
+        #: what new connections are served with; None without TLS
+        self.certificates: Certificates | None = None
+        #: greets new connections; None where HTTP begins with their first byte
+        self.greeter: Greeter | None = None
+        if config.certfile or config.proxy_protocol or config.trusted_proxies:
+            self._prepare_listening()
         self.sockets = tuple(sockets)
         #: live websockets
         self.connections: set[Connection] = set()
@@ -337,6 +374,28 @@ class Server(ABC):
         self.on_handler_failed: Callable[[BaseException], object] | None = None
         #: called once connections are accepted, by :meth:`opened`
         self.on_opened: Callable[[], object] | None = None
+
+    def _prepare_listening(self) -> None:
+        """Load what TLS and proxies need, and whoever has neither does not."""
+        if self.config.trusted_proxies:
+            from dualws.serving.forwarded import ForwardedMiddleware
+
+            self.application = ForwardedMiddleware(self.application, self.config)
+        if self.config.certfile:
+            from dualws.tls.certificates import Certificates
+
+            self.certificates = Certificates(self.config)
+        if self.config.certfile or self.config.proxy_protocol:
+            from dualws.serving.greeting import Greeter
+
+            self.greeter = Greeter(self.config, self.certificates)
+
+    def reload_certificates(self) -> bool:
+        """Read the certificates again, for new connections; from any thread, never waiting.
+
+        :return: False, and why in the log, when the old ones stay
+        """
+        return self.certificates is None or self.certificates.reload()
 
     @property
     @abstractmethod

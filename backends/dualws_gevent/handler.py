@@ -29,6 +29,7 @@ from dualws_gevent.upgrade import Upgrade
 if TYPE_CHECKING:
     from gevent.socket import socket as GeventSocket
 
+    from dualws.serving.greeting import Link
     from dualws_gevent.server import Listener
 
 _logger = logging.getLogger("dualws.server")
@@ -55,6 +56,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         self.client_address = address
         self.server: Listener = server
         self.reader = Reader(sock, server.owner.config)
+        #: what the connection's greeting told; None without one
+        self.link: Link | None = None
         self.greenlet = getcurrent()
         #: a request is being served
         self.busy = False
@@ -108,6 +111,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         sock.settimeout(config.response_timeout or None)
         self.response = response = Response(sock, head)
         response.must_close = self._must_close
+        link = self.link
         try:
             environ = make_environ(
                 method=head.method,
@@ -115,15 +119,17 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
                 version=head.version,
                 headers=head.headers,
                 server=self.server.owner,
-                local=self.server.local_address(sock),
+                local=self.server.local_address(sock) if link is None else link.local,
                 peer=self.client_address,
-                scheme="http",
+                scheme="http" if link is None else link.scheme,
                 input=body,
                 content_length=length,
                 multithread=False,
             )
         except ValueError as error:
             raise BadRequest(str(error)) from error
+        if link is not None:
+            environ.update(link.variables)
         upgrade = None
         if head.upgrade and not length:
             upgrade = environ[ENVIRON_UPGRADE] = Upgrade(self)

@@ -27,6 +27,8 @@ from dualws_gevent.transport import Transport
 if TYPE_CHECKING:
     from gevent.socket import socket as GeventSocket
 
+    from dualws.serving.greeting import Link
+
 __all__ = ["Listener", "UpgradableWSGIHandler", "WebSocketServer"]
 
 _logger = logging.getLogger("dualws.server")
@@ -107,7 +109,15 @@ def _serve_http(
 ) -> Callable[[], object] | None:
     owner = listener.owner
     owner.accepted -= 1
+    link = None
+    if owner.greeter is not None:
+        greeted = owner.greet(listener, sock, address)
+        if greeted is None:
+            return None
+        sock, link = greeted
+        address = link.peer
     handler = UpgradableWSGIHandler(sock, address, listener)
+    handler.link = link
     owner.handlers.add(handler)
     try:
         return handler.serve()
@@ -133,6 +143,8 @@ class WebSocketServer(Server):
         self.accepted = 0
         #: connections that have left HTTP
         self.transports: set[Transport] = set()
+        #: greenlets of connections that are being greeted
+        self._greeting: set[Any] = set()
         #: no further request is read
         self.stopping = False
         self._listeners: list[Listener] = []
@@ -205,6 +217,8 @@ class WebSocketServer(Server):
 
     def _finish(self) -> None:
         """End the connections: idle ones at once, websockets as the core does, requests soon."""
+        for greenlet in list(self._greeting):
+            gevent.kill(greenlet)
         for handler in list(self.handlers):
             if not handler.busy:
                 gevent.kill(handler.greenlet)
@@ -218,6 +232,20 @@ class WebSocketServer(Server):
             transport.abort()
         # Let what was killed run its finally clauses, and the owners hear of their loss.
         gevent.sleep(0)
+
+    def greet(
+        self, listener: Listener, sock: GeventSocket, peer: Any
+    ) -> tuple[GeventSocket, Link] | None:
+        """Greet a new connection in its greenlet, which may be killed meanwhile."""
+        from dualws_gevent.greet import greet
+
+        assert self.greeter is not None
+        current = gevent.getcurrent()
+        self._greeting.add(current)
+        try:
+            return greet(self.greeter, listener, sock, peer)
+        finally:
+            self._greeting.discard(current)
 
     def left_http(self, handler: UpgradableWSGIHandler) -> None:
         """The connection is closed, or has left HTTP."""

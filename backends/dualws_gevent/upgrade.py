@@ -18,6 +18,8 @@ from dualws_gevent.transport import Transport
 if TYPE_CHECKING:
     from gevent.socket import socket as GeventSocket
 
+    from dualws.tls.socket import TlsSocket
+    from dualws.tls.transport import TlsTransport
     from dualws_gevent.handler import UpgradableWSGIHandler
 
 
@@ -45,17 +47,17 @@ class Upgrade:
         """True: a greenlet always has a place."""
         return True
 
-    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
+    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport | TlsTransport:
         """Send *head*, a whole 101 response, and leave HTTP.
 
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the response has begun, or the request is over
         """
         sock, early = self._leave_http(head[9 : head.index(b"\r\n")].decode("latin-1"))
-        family, kind, proto = sock.family, sock.type, sock.proto
-        # A native socket: gevent's would look for EAGAIN, and wait, where the hub must not.
-        native = cast(socket.socket, _socket.socket(family, kind, proto, fileno=sock.detach()))
-        native.setblocking(False)
+        engine = getattr(sock, "engine", None)
+        if engine is not None:
+            return self._switch_tls(cast("TlsSocket", sock), head, owner, early)
+        native = _native(sock)
         try:
             sent = native.send(head)
         except BlockingIOError:
@@ -66,6 +68,22 @@ class Upgrade:
         transport = Transport(self._runtime, native, owner, early, self._live)
         if sent < len(head):
             transport.write(head[sent:])
+        return transport
+
+    def _switch_tls(
+        self,
+        tls: TlsSocket,
+        head: bytes,
+        owner: ConnectionOwner,
+        early: bytes,
+    ) -> TlsTransport:
+        from dualws.tls.transport import TlsTransport
+
+        sock, more = tls.release()
+        early += more
+        transport = TlsTransport(tls.engine, owner, self._runtime.lock(), early)
+        transport.begin(Transport(self._runtime, _native(sock), transport, early, self._live))
+        transport.write(head)
         return transport
 
     def take_socket(self) -> tuple[socket.socket, bytes]:
@@ -88,3 +106,11 @@ class Upgrade:
     def end(self) -> None:
         """The WSGI cycle is over: an application that kept this object can do no harm."""
         self._handler = None
+
+
+def _native(sock: GeventSocket) -> socket.socket:
+    """A native socket: gevent's would look for EAGAIN, and wait, where the hub must not."""
+    family, kind, proto = sock.family, sock.type, sock.proto
+    native = cast(socket.socket, _socket.socket(family, kind, proto, fileno=sock.detach()))
+    native.setblocking(False)
+    return native

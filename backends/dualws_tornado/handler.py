@@ -165,6 +165,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         body.seek(0)
         keep = _keeps_alive(start, headers)
         server = self.server
+        link = self.connection.link
         response = Response(channel, start.method, start.version, keep, server.is_ending)
         try:
             environ = make_environ(
@@ -175,7 +176,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
                 server=self.server,
                 local=_address(self.connection.local),
                 peer=_address(self.connection.peer),
-                scheme="http",
+                scheme="http" if link is None else link.scheme,
                 input=body,
                 content_length=self._size if self._body is not None else None,
                 multithread=True,
@@ -185,6 +186,8 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             response.fail("400 Bad Request")
             body.close()
             return None
+        if link is not None:
+            environ.update(link.variables)
         upgrade: Upgrade | None = None
         if not self._size and "Upgrade" in headers:
             upgrade = environ[ENVIRON_UPGRADE] = Upgrade(self.server, channel, response)

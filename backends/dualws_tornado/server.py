@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tornado.http1connection import (
     HTTP1Connection,
@@ -31,8 +33,14 @@ from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
 from dualws_tornado.runtime import Runtime
 from dualws_tornado.stream import Stream
+from dualws_tornado.tls import make_stream
 from dualws_tornado.transport import Refusal, Transport
 from dualws_tornado.workers import Workers
+
+if TYPE_CHECKING:
+    from dualws.serving.greeting import Link
+    from dualws.tls.engine import Engine
+    from dualws.tls.transport import TlsTransport
 
 __all__ = ["UpgradableWSGIHandler", "WebSocketServer"]
 
@@ -60,6 +68,8 @@ class _Connection(HTTPServerConnectionDelegate):
         self.peer = peer
         #: a request has come, its answer is not complete
         self.busy = False
+        #: what the connection's greeting told; None without one
+        self.link: Link | None = None
 
     def __str__(self) -> str:
         if isinstance(self.peer, tuple):
@@ -100,6 +110,7 @@ class WebSocketServer(Server):
         #: requests whose response is not complete
         self.active: set[UpgradableWSGIHandler] = set()
         self._transports: set[Transport] = set()
+        self._greetings: set[asyncio.Task[None]] = set()
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=config.max_header_size, max_body_size=_UNLIMITED
         )
@@ -280,7 +291,10 @@ class WebSocketServer(Server):
                 # The listener stays readable: without a pause the loop would spin.
                 self._pause(listener, _ACCEPT_PAUSE)
                 return False
-            self._serve_http(sock, peer)
+            if self.greeter is None:
+                self._serve_http(sock, peer)
+            else:
+                self._greet(sock, peer)
         return True
 
     def _pause(self, listener: socket.socket, seconds: float) -> None:
@@ -289,22 +303,56 @@ class WebSocketServer(Server):
         loop.remove_reader(listener.fileno())
         loop.call_later(seconds, self._accept_again, listener)
 
+    def _greet(self, sock: socket.socket, peer: Address) -> None:
+        from dualws_tornado.greet import greet
+
+        assert self.greeter is not None
+        sock.setblocking(False)
+        serve = functools.partial(self._serve_http, sock)
+        task = self._runtime.loop.create_task(greet(self.greeter, sock, peer, serve))
+        self._greetings.add(task)
+        task.add_done_callback(self._greetings.discard)
+
     def _accept_again(self, listener: socket.socket) -> None:
         if listener.fileno() >= 0:
             self._runtime.loop.add_reader(listener.fileno(), self._accept, listener)
 
-    def _serve_http(self, sock: socket.socket, peer: Address) -> None:
-        stream = Stream(sock, self.config, self._refuse)
-        connection = _Connection(self, stream, sock.getsockname(), peer)
+    def _serve_http(self, sock: socket.socket, peer: Address, link: Link | None = None) -> None:
+        if link is None:
+            stream = Stream(sock, self.config, self._refuse)
+            connection = _Connection(self, stream, sock.getsockname(), peer)
+        else:
+            stream = make_stream(sock, self.config, self._refuse, link.engine)
+            connection = _Connection(self, stream, link.local, link.peer)
+            connection.link = link
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
 
-    def adopt(self, sock: socket.socket, owner: ConnectionOwner, early: bytes) -> Transport:
+    def adopt(
+        self,
+        sock: socket.socket,
+        owner: ConnectionOwner,
+        early: bytes,
+        engine: Engine | None = None,
+    ) -> Transport | TlsTransport:
         """The transport of a connection that has left HTTP."""
+        if engine is not None:
+            return self._adopt_tls(sock, owner, early, engine)
         transport = Transport(self._runtime, sock, owner, early, self._transports.discard)
         self._transports.add(transport)
         return transport
 
-    def _refuse(self, sock: socket.socket, answer: bytes) -> None:
+    def _adopt_tls(
+        self, sock: socket.socket, owner: ConnectionOwner, early: bytes, engine: Engine
+    ) -> TlsTransport:
+        from dualws.tls.transport import TlsTransport
+
+        outer = TlsTransport(engine, owner, self._runtime.lock(), early)
+        transport = Transport(self._runtime, sock, outer, early, self._transports.discard)
+        self._transports.add(transport)
+        outer.begin(transport)
+        return outer
+
+    def _refuse(self, sock: socket.socket, answer: bytes, engine: Engine | None = None) -> None:
         refusal = Refusal()
-        refusal.begin(self._runtime, self.adopt(sock, refusal, b""), answer)
+        refusal.begin(self._runtime, self.adopt(sock, refusal, b"", engine), answer)

@@ -13,7 +13,7 @@ import math
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import IOStream, UnsatisfiableReadError
@@ -21,6 +21,9 @@ from tornado.iostream import IOStream, UnsatisfiableReadError
 from dualws.contract import ServerConfig
 from dualws.limits.deadline import Deadline
 from dualws.tcp import acknowledged
+
+if TYPE_CHECKING:
+    from dualws.tls.engine import Engine
 
 #: Largest line of a chunked body: a chunk's size with its extensions, or a trailer field.
 _CHUNK_LINE = 4096
@@ -32,7 +35,7 @@ _TORNADO_REFUSES = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 #: What is due: a request, the rest of its head, of its body, the answer.
 _IDLE, _HEAD, _BODY, _ANSWER = "idle", "head", "body", "answer"
 
-Refuse = Callable[[socket.socket, bytes], object]
+Refuse = Callable[[socket.socket, bytes, "Engine | None"], object]
 
 
 def _after(seconds: float) -> float:
@@ -55,6 +58,9 @@ class Stream(IOStream):
     :param config: the limits of a request
     :param refuse: given a socket and a last answer; owns the socket from then on
     """
+
+    #: the connection's TLS
+    engine: Engine | None = None
 
     def __init__(self, sock: socket.socket, config: ServerConfig, refuse: Refuse) -> None:
         super().__init__(sock)
@@ -140,7 +146,7 @@ class Stream(IOStream):
         :param status: status line without the version
         """
         if not self.closed():
-            self._refuse(self.socket.dup(), _answer(status))
+            self._refuse_with(status)
             self.close()
 
     # -- a client that will send no more ---------------------------------------------
@@ -151,11 +157,15 @@ class Stream(IOStream):
         RFC 9112 section 9.6: a client may close its side right behind its request, and is owed
         the answer. The parser reads the end when it looks for the next request.
         """
-        size = super().read_from_fd(buf)
+        size = self._receive(buf)
         if size == 0 and self.answering:
             self._half_closed = True
             return None
         return size
+
+    def _receive(self, buf: bytearray | memoryview) -> int | None:
+        """Receive into *buf*: how many bytes, 0 at the end, None when nothing is there."""
+        return super().read_from_fd(buf)
 
     def _handle_events(self, fd: Any, events: int) -> None:
         super()._handle_events(fd, events)
@@ -244,15 +254,18 @@ class Stream(IOStream):
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         """Write; Tornado's answer to a malformed request is replaced by a complete one."""
         if data == _TORNADO_REFUSES and not self.closed():
-            self._refuse(self.socket.dup(), _answer(self.refusal))
+            self._refuse_with(self.refusal)
             data = b""
         return super().write(data)
 
     def close(self, exc_info: Any = False) -> None:
         """Close; a request that passes a limit of the parser is answered first."""
         if isinstance(exc_info, UnsatisfiableReadError) and not self.closed():
-            self._refuse(self.socket.dup(), _answer(self._passed_limit()))
+            self._refuse_with(self._passed_limit())
         super().close(exc_info)
+
+    def _refuse_with(self, status: str) -> None:
+        self._refuse(self.socket.dup(), _answer(status), self.engine)
 
     def _passed_limit(self) -> str:
         if not self._head_limit:

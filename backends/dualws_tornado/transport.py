@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import Callable
 
+from dualws import contract
 from dualws.contract import ConnectionOwner
 from dualws.transport import SocketTransport
 from dualws_tornado.reading import ReadingWaiter
@@ -172,7 +173,7 @@ class Refusal:
     def __init__(self) -> None:
         self._timer: Timer | None = None
 
-    def begin(self, runtime: Runtime, transport: Transport, answer: bytes) -> None:
+    def begin(self, runtime: Runtime, transport: contract.Transport, answer: bytes) -> None:
         """Send *answer*; the peer has :data:`LINGER` seconds to read it and to close."""
         transport.write(answer)
         transport.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from dualws.contract import ConnectionOwner
 from dualws_tornado.channel import Channel, ClientGone
@@ -19,6 +19,7 @@ from dualws_tornado.transport import Transport
 from dualws_tornado.workers import Workers
 
 if TYPE_CHECKING:
+    from dualws.tls.transport import TlsTransport
     from dualws_tornado.server import WebSocketServer
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class Upgrade:
         """Call *handler* in this thread and context once the WSGI cycle is over."""
         self._handler = handler
 
-    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
+    def switch(self, head: bytes, owner: ConnectionOwner) -> Transport | TlsTransport:
         """Send *head* and leave HTTP; the transport begins paused.
 
         :raises ConnectionError: the client has gone
@@ -74,13 +75,23 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the request has left HTTP already
         """
-        return self._leave_http(
-            lambda channel: channel.detach().release(), lambda taken: taken[0].close()
-        )
+        return self._leave_http(self._take, lambda taken: taken[0].close())
 
-    def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport:
-        sock, early = channel.detach().release()
-        return self._server.adopt(sock, owner, early)
+    def _take(self, channel: Channel) -> tuple[socket.socket, bytes]:
+        stream = channel.detach()
+        sock, early = stream.release()
+        if stream.engine is None:
+            return sock, early
+        from dualws.tls.socket import TlsSocket
+
+        wrapped = TlsSocket(sock, stream.engine, self.runtime.lock())
+        # It has what is used of a socket, but is none.
+        return cast("socket.socket", wrapped), early
+
+    def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport | TlsTransport:
+        stream = channel.detach()
+        sock, early = stream.release()
+        return self._server.adopt(sock, owner, early, stream.engine)
 
     def _leave_http(self, act: Callable[[Channel], T], undo: Callable[[T], object]) -> T:
         """What *act* returns, which takes the connection out of HTTP in the loop's thread.

@@ -6,6 +6,7 @@ could not run.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from dualws_conformance.reports.data import as_json
 from dualws_conformance.reports.junit import as_junit
 from dualws_conformance.reports.page import as_page
 from dualws_conformance.runner import Result, plan, run
+from dualws_conformance.tls import Tls
 
 _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
@@ -44,6 +46,7 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
     help=f"Only this group of cases; may be repeated. Groups: {', '.join(GROUPS)}.",
 )
 @click.option("--quick", is_flag=True, help="Hundreds instead of thousands of leak checks.")
+@click.option("--tls", is_flag=True, help="Over TLS, with a certificate made for this run.")
 @click.option("--json", "json_file", type=_FILE, help="Write all results as JSON.")
 @click.option("--junit", "junit_file", type=_FILE, help="Write all results as JUnit XML.")
 @click.option("--html", "html_file", type=_FILE, help="Write one page with all results.")
@@ -52,6 +55,7 @@ def conformance(
     backends: tuple[str, ...],
     groups: tuple[str, ...],
     quick: bool,
+    tls: bool,
     json_file: Path | None,
     junit_file: Path | None,
     html_file: Path | None,
@@ -84,7 +88,8 @@ def conformance(
                 bar.update(task, advance=1, failed=f"{failed} failed" if failed else "")
 
         try:
-            results = run(names, cases, observe, quick=quick)
+            with contextlib.closing(Tls()) if tls else contextlib.nullcontext() as certificate:
+                results = run(names, cases, observe, quick=quick, tls=certificate)
         except ServerError as error:
             raise ConfigurationError(str(error)) from error
     seconds = time.monotonic() - begin

@@ -51,7 +51,7 @@ class Kit:
     def connect(self, receive_buffer: int | None = None) -> Client:
         """A new connection, closed when the case is over."""
         transcript = Transcript()
-        client = Client(self.server.address, transcript, receive_buffer)
+        client = self.server.connect(transcript, receive_buffer)
         self.transcripts.append(transcript)
         self._clients.append(client)
         return client
@@ -60,7 +60,7 @@ class Kit:
         """One GET on a connection of its own, which is not in the transcript."""
         if query:
             path += "?" + urllib.parse.urlencode(query)
-        with Client(self.server.address) as client:
+        with self.server.connect() as client:
             client.request("GET", path, ("Host", self.host), ("Connection", "close"))
             return client.response()
 
@@ -74,6 +74,11 @@ class Kit:
     def host(self) -> str:
         """Value of the Host field."""
         return self.server.netloc
+
+    @property
+    def origin(self) -> str:
+        """The server's own origin."""
+        return f"{self.server.scheme}://{self.host}"
 
     # -- websockets ----------------------------------------------------------------
 
@@ -167,7 +172,7 @@ class Kit:
 
     def restart(self, *options: str) -> LiveServer:
         """A server of this case alone, with more *options*; everything goes to it from now on."""
-        server = LiveServer(self.server.backend, options)
+        server = LiveServer(self.server.backend, options, self.server.tls)
         self._servers.append(server)
         self.server = server
         return server

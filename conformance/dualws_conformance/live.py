@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from typing import IO
 
 from dualws_conformance.timing import STARTING
+from dualws_conformance.tls import Tls
+from dualws_conformance.wire import Client, Transcript
 
 APPLICATION = "dualws_conformance.project.wsgi"
 #: Options of the server that most cases share: limits that are soon reached.
@@ -35,7 +37,7 @@ OPTIONS = (
     ),
 )
 
-_ANNOUNCED = re.compile(r" on http://(\[[^\]]+\]|[^:/\s]+):(\d+)")
+_ANNOUNCED = re.compile(r" on https?://(\[[^\]]+\]|[^:/\s]+):(\d+)")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ +|].*\n|\n)*(.*)")
 
 
@@ -82,15 +84,18 @@ class LiveServer:
 
     :param backend: name of the backend
     :param options: more words for ``dualws serve``; they count after the kit's own
+    :param tls: serve with this certificate
     :raises ServerError: it announced no address
     """
 
-    def __init__(self, backend: str, options: Sequence[str] = ()) -> None:
+    def __init__(self, backend: str, options: Sequence[str] = (), tls: Tls | None = None) -> None:
         self.backend = backend
+        self.tls = tls
         self._folder = tempfile.TemporaryDirectory(prefix="dualws-conformance-")
         command = [
             *(sys.executable, "-m", "dualws.serving.cli", "serve", APPLICATION),
             *("--backend", backend, "--bind", "127.0.0.1:0", *OPTIONS, *options),
+            *(tls.options if tls else ()),
         ]
         self.process = subprocess.Popen(
             command,
@@ -113,6 +118,17 @@ class LiveServer:
                 f"address and printed:\n{self._stdout.text}{self._stderr.text}"
             )
         self.address = announced[1].strip("[]"), int(announced[2])
+
+    def connect(
+        self, transcript: Transcript | None = None, receive_buffer: int | None = None
+    ) -> Client:
+        """A new connection; parameters as for :class:`dualws_conformance.wire.Client`."""
+        return Client(self.address, transcript, receive_buffer, self.tls)
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "http" if self.tls is None else "https"
 
     @property
     def netloc(self) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from dualws_conformance.model import GROUPS, Case, select
 from dualws_conformance.runner import Session, plan
+from dualws_conformance.tls import Tls
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         dest="conformance_quick",
         help="hundreds instead of thousands of leak checks",
+    )
+    group.addoption(
+        "--conformance-tls",
+        action="store_true",
+        dest="conformance_tls",
+        help="over TLS, with a certificate made for this run",
     )
 
 
@@ -67,10 +74,13 @@ def conformance_sessions(request: pytest.FixtureRequest) -> Iterator[dict[str, S
     """A live server for each backend, kept for the whole run."""
     quick: bool = request.config.getoption("conformance_quick")
     backends: list[str] = request.config.getoption("conformance_backends")
-    sessions = {backend: Session(backend, quick=quick) for backend in backends}
+    tls = Tls() if request.config.getoption("conformance_tls") else None
+    sessions = {backend: Session(backend, quick=quick, tls=tls) for backend in backends}
     yield sessions
     for session in sessions.values():
         session.close()
+    if tls is not None:
+        tls.close()
 
 
 def judge(sessions: dict[str, Session], backend: str, case: Case, style: str) -> None:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dualws_conformance.kit import Kit
 from dualws_conformance.live import LiveServer
 from dualws_conformance.model import Case, Failed
+from dualws_conformance.tls import Tls
 
 #: Cases that run beside each other on one server.
 WORKERS = 3
@@ -55,10 +56,12 @@ class Session:
 
     :param backend: name of the backend
     :param quick: measure with fewer repetitions
+    :param tls: serve with this certificate
     """
 
-    def __init__(self, backend: str, *, quick: bool = False) -> None:
+    def __init__(self, backend: str, *, quick: bool = False, tls: Tls | None = None) -> None:
         self.backend = backend
+        self._tls = tls
         self._quick = quick
         self._lock = threading.Lock()
         self._servers: dict[tuple[str, ...], LiveServer] = {}
@@ -74,7 +77,7 @@ class Session:
                 server.stop()
                 server = None
             if server is None:
-                server = self._servers[options] = LiveServer(self.backend, options)
+                server = self._servers[options] = LiveServer(self.backend, options, self._tls)
             return server
 
     def run(self, case: Case, style: str) -> Result:
@@ -126,17 +129,19 @@ def run(
     observe: Observer = lambda result: None,
     *,
     quick: bool = False,
+    tls: Tls | None = None,
 ) -> list[Result]:
     """Run all cases on all backends, which run side by side.
 
     :param backends: names of the backends
     :param observe: called with each result as it comes, from several threads
     :param quick: measure with fewer repetitions
+    :param tls: serve with this certificate
     :return: the results, in the order of backends and cases
     :raises ServerError: a backend's server does not come up
     """
     runs = plan(cases)
-    sessions = [Session(backend, quick=quick) for backend in backends]
+    sessions = [Session(backend, quick=quick, tls=tls) for backend in backends]
     try:
         for session in sessions:
             session.server()

@@ -15,6 +15,7 @@ from typing import Literal
 
 from dualws_conformance.model import Failed, fail
 from dualws_conformance.timing import QUIET, TIMEOUT
+from dualws_conformance.tls import Tls, TlsSocket
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2}) ([\t \x21-\x7e\x80-\xff]*)")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
@@ -92,6 +93,7 @@ class Client:
     :param address: host and port
     :param transcript: keeps what goes through it
     :param receive_buffer: size of the socket's receive buffer in bytes; default the system's
+    :param tls: speak TLS on it; the transcript has the plaintext
     """
 
     def __init__(
@@ -99,19 +101,23 @@ class Client:
         address: tuple[str, int],
         transcript: Transcript | None = None,
         receive_buffer: int | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self.transcript = transcript or Transcript()
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock: socket.socket | TlsSocket = sock
         if receive_buffer is not None:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.settimeout(TIMEOUT)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(TIMEOUT)
         try:
-            self.sock.connect(address)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self.sock = tls.wrap(sock, address[0], TIMEOUT)
         except OSError:
-            self.sock.close()
+            sock.close()
             raise
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
 
     def __enter__(self) -> Client:

@@ -108,7 +108,7 @@ def _announce(server: Server) -> str:
     from dualws.demo.chat.seed import PASSWORD, PEOPLE
     from dualws.serving import listen, run
 
-    url = listen.describe(server.sockets)[0]
+    url = listen.describe(server.sockets, run.scheme_of(server))[0]
     people = " or ".join(username for username, _, _ in PEOPLE)
     click.echo(run.banner(server, "demo chat"))
     click.echo(f"  Sign in as {people}, password {PASSWORD}")

@@ -11,7 +11,18 @@ from dualws import conf
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_METAVARS = {"bind": "ADDRESS", "allowed_origins": "ORIGIN"}
+_METAVARS = {
+    "allowed_origins": "ORIGIN",
+    "bind": "ADDRESS",
+    "ca_certs": "FILE",
+    "certfile": "FILE",
+    "keyfile": "FILE",
+    "keyfile_password_file": "FILE",
+    "sni_certificates": "NAME=FILES",
+    "trusted_headers": "HEADER",
+    "trusted_proxies": "NETWORK",
+    "unix_socket_mode": "OCTAL",
+}
 
 
 def backend_option(command: _Command) -> _Command:
@@ -48,7 +59,8 @@ def _option(field: conf.Field) -> Callable[[_Command], _Command]:
             callback=lambda ctx, param, value: value or None,
             help=f"{text} May be repeated.",
         )
-    return click.option(flag, field.name, type=field.type, default=None, help=text)
+    metavar = _METAVARS.get(field.name)
+    return click.option(flag, field.name, type=field.type, default=None, metavar=metavar, help=text)
 
 
 def _shown(field: conf.Field) -> str:

@@ -7,8 +7,11 @@ Law: *the caller has prepared the process*; nothing here chooses or patches. Use
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 from dualws import __version__
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
@@ -46,7 +49,12 @@ def serve(
             for sock in sockets:
                 sock.close()
             raise
-        server.on_opened = lambda: on_listening(server)
+
+        def on_opened() -> None:
+            _reload_on_hangup(server)
+            on_listening(server)
+
+        server.on_opened = on_opened
         if on_made is not None:
             on_made(server)
         if server.can_drain:
@@ -61,9 +69,26 @@ def banner(server: Server, what: str) -> str:
     :param server: a server that listens
     :param what: what it serves, in a word
     """
-    urls = ", ".join(listen.describe(server.sockets))
+    urls = ", ".join(listen.describe(server.sockets, scheme_of(server)))
     carrier = carried_by(type(server.backend))
     return f"dualws {__version__}: {what} on {urls} ({carrier}), Ctrl-C stops"
+
+
+def scheme_of(server: Server) -> str:
+    """``https`` where it speaks TLS, otherwise ``http``."""
+    return "http" if server.certificates is None else "https"
+
+
+def _reload_on_hangup(server: Server) -> None:
+    """Read the certificates again on SIGHUP, where signals can be heard."""
+    if server.certificates is None or threading.current_thread() is not threading.main_thread():
+        return
+
+    def reload(number: int, frame: FrameType | None) -> None:
+        # Not here: a signal may come in the midst of anything, a log record included.
+        server.runtime.call_later(0, server.reload_certificates)
+
+    signal.signal(signal.SIGHUP, reload)
 
 
 def carried_by(backend: type[Backend]) -> str:

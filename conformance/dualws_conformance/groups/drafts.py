@@ -30,7 +30,7 @@ def _told(kit: Kit, version: str) -> None:
 
 
 def _origin(kit: Kit, version: str) -> None:
-    own = f"http://{kit.host}"
+    own = kit.origin
     peer = kit.open("report", ("Sec-WebSocket-Origin", own), version=version)
     equal(peer.json()["origin"], own, "ws.origin")
 
@@ -43,7 +43,7 @@ def _bad_origin(kit: Kit, version: str) -> None:
 
 def _origin_13(kit: Kit, version: str) -> None:
     """Only drafts give Sec-WebSocket-Origin a meaning."""
-    own = ("Origin", f"http://{kit.host}")
+    own = ("Origin", kit.origin)
     peer = kit.open("report", own, version=version)
     equal(peer.json()["origin"], own[1], "ws.origin")
 

@@ -132,7 +132,8 @@ key_is("underscore-no-collision", "RFC 3875 4.1.18", "it does not collide with t
        "a hyphen", "HTTP_X_REAL", "true", "/wsgi/environ",
        ("X_Real", "false"), ("X-Real", "true"), ("X_Real", "false"))  # fmt: skip
 key_is("host", RFC3875 + "18", "HTTP_HOST is the Host field", "HTTP_HOST", lambda kit: kit.host)
-key_is("scheme", "PEP 3333", "wsgi.url_scheme is http", "wsgi.url_scheme", "http")
+key_is("scheme", "PEP 3333", "wsgi.url_scheme is what the client speaks", "wsgi.url_scheme",
+       lambda kit: kit.server.scheme)  # fmt: skip
 key_is("version", "PEP 3333", "wsgi.version is (1, 0)", "wsgi.version", [1, 0])
 key_is("run-once", "PEP 3333", "wsgi.run_once is false", "wsgi.run_once", False)
 key_is("input-terminated", "dualws", "wsgi.input_terminated is true: the input ends by itself",
@@ -211,12 +212,12 @@ def handshake_error(kit: Kit) -> None:
 
 @case(GROUP, "dualws", "wsgi.websocket tells path, origin, version and subprotocol", styles=STYLES)
 def websocket_attributes(kit: Kit) -> None:
-    origin = ("Origin", f"http://{kit.host}")
+    origin = ("Origin", kit.origin)
     peer = kit.open("report", origin, ("Sec-WebSocket-Protocol", "x, kit.v2"), query="a=1")
     told = peer.json()
     expected = {
         "path": kit.path("report"),
-        "origin": f"http://{kit.host}",
+        "origin": kit.origin,
         "version": 13,
         "protocol": "kit.v2",
         "closed": False,

@@ -189,11 +189,12 @@ def byte_by_byte(kit: Kit) -> None:
       styles=ACCEPTING)  # fmt: skip
 def origin(kit: Kit) -> None:
     path = kit.path("echo")
+    other = "http" if kit.server.scheme == "https" else "https"
     for value, status in (
-        (f"http://{kit.host}", 101),
+        (kit.origin, 101),
         ("http://evil.example", 403),
-        (f"https://{kit.host}", 403),
-        (f"http://{kit.host}.evil.example", 403),
+        (f"{other}://{kit.host}", 403),
+        (f"{kit.origin}.evil.example", 403),
         ("null", 403),
     ):
         _, head = kit.upgrade(path, ("Origin", value))

@@ -21,7 +21,7 @@ MEMORY = 6 << 20
 
 
 def _connect(kit: Kit, path: str) -> Client:
-    client = Client(kit.server.address)
+    client = kit.server.connect()
     client.request(
         "GET",
         path,
@@ -54,7 +54,7 @@ def connects(kit: Kit, number: int) -> None:
 def refused(kit: Kit, number: int) -> None:
     """A handshake that is refused by the view, or is none."""
     path = "/status/403/" if number % 2 else kit.path("echo")
-    with Client(kit.server.address) as client:
+    with kit.server.connect() as client:
         if number % 2:
             client.close()
             client = _connect(kit, path)
@@ -80,7 +80,7 @@ def vanishes(kit: Kit, number: int) -> None:
 
 def requests(kit: Kit, number: int) -> None:
     """An ordinary request on a connection of its own."""
-    with Client(kit.server.address) as client:
+    with kit.server.connect() as client:
         client.request("GET", "/status/200/", ("Host", kit.host), ("Connection", "close"))
         _answer(client, b"200")
 

@@ -136,6 +136,7 @@ class Command(RunserverCommand):
     def announce(self, server: Server) -> None:
         """Say where the server listens, in runserver's words, and what carries it."""
         port = server.sockets[0].getsockname()[1]
+        self.protocol = run.scheme_of(server)
         self.on_bind(port)
         carrier = run.carried_by(type(server.backend))
         self.stdout.write(f"Backend: {carrier}. In production: dualws serve {_wsgi_module()}")

@@ -96,10 +96,16 @@ def _make(config: ServerConfig, certfile: str, keyfile: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     for path, option in ((certfile, "certfile"), (keyfile, "keyfile")):
         _check_readable(path, option)
+    asked = []
+
+    def password() -> bytes:
+        asked.append(True)
+        return _password(config, keyfile or certfile)
+
     try:
-        context.load_cert_chain(certfile, keyfile or None, lambda: _password(config, keyfile))
+        context.load_cert_chain(certfile, keyfile or None, password)
     except ssl.SSLError as error:
-        raise ConfigurationError(_explain(certfile, keyfile, error)) from error
+        raise ConfigurationError(_explain(certfile, keyfile, error, bool(asked))) from error
     _load_authorities(context, config)
     if config.ciphers:
         try:
@@ -144,7 +150,7 @@ def _password(config: ServerConfig, keyfile: str) -> bytes:
     path = config.keyfile_password_file
     if not path:
         raise ConfigurationError(
-            f"The key in {keyfile or config.certfile} is encrypted. Name a file that holds its "
+            f"The key in {keyfile} is encrypted. Name a file that holds its "
             f"password: --keyfile-password-file FILE"
         )
     _check_readable(path, "keyfile-password-file")
@@ -152,12 +158,12 @@ def _password(config: ServerConfig, keyfile: str) -> bytes:
         return file.readline().rstrip(b"\r\n")
 
 
-def _explain(certfile: str, keyfile: str, error: ssl.SSLError) -> str:
+def _explain(certfile: str, keyfile: str, error: ssl.SSLError, asked: bool) -> str:
     files = f"{certfile} and {keyfile}" if keyfile else certfile
     reason = cast("str | None", error.reason) or str(error)
     if "KEY_VALUES_MISMATCH" in reason:
         return f"The key and the certificate in {files} do not belong together"
-    if "PASSWORD" in reason or "DECRYPT" in reason:
+    if asked:
         return f"The password in --keyfile-password-file does not fit the key in {files}"
     if keyfile:
         cure = "Both must be in PEM form"

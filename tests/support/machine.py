@@ -17,6 +17,7 @@ import pytest
 PROGRAMS = {
     "cc": ("cc",),
     "curl": ("curl",),
+    "openssl": ("openssl",),
     "node": ("node", "nodejs"),
     "npm": ("npm",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),

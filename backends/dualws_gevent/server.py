@@ -209,7 +209,7 @@ class WebSocketServer(Server):
     def http_connections_left(self) -> tuple[int, int]:
         """Connections inside an HTTP request, and those between requests."""
         busy = sum(handler.busy or bool(handler.reader.buffer) for handler in self.handlers)
-        return busy, len(self.handlers) - busy
+        return busy, len(self.handlers) - busy + len(self._greeting)
 
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""

@@ -200,7 +200,7 @@ class WebSocketServer(Server):
     def http_connections_left(self) -> tuple[int, int]:
         """Connections inside an HTTP request, and those between requests."""
         busy = sum(connection.busy for connection in self.http_connections)
-        return busy, len(self.http_connections) - busy
+        return busy, len(self.http_connections) - busy + len(self._greetings)
 
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""

@@ -35,6 +35,11 @@ class TlsTransport:
     def begin(self, beneath: Transport) -> None:
         """Take *beneath*, whose owner this is; before anything else."""
         self._beneath = beneath
+        # What a transport may have, and this one then has too.
+        for name in ("waiter", "departure", "taken"):
+            method = getattr(beneath, name, None)
+            if method is not None:
+                setattr(self, name, method)
 
     # -- to the connection: a transport --------------------------------------------
 

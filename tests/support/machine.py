@@ -17,7 +17,6 @@ import pytest
 PROGRAMS = {
     "cc": ("cc",),
     "curl": ("curl",),
-    "openssl": ("openssl",),
     "node": ("node", "nodejs"),
     "npm": ("npm",),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),

@@ -48,7 +48,15 @@ from config import application
 """
 
 #: Values of options that would not take just any text.
-_SPECIAL = {"unix_socket_mode": "600"}
+_SPECIAL: dict[str, str | tuple[str, ...]] = {
+    "client_certificates": "optional",
+    "sni_certificates": ("a.example=a.pem", "b.example=b.pem,b.key"),
+    "trusted_headers": ("x-forwarded-host", "x-forwarded-port"),
+    "trusted_proxies": ("unix", "10.0.0.0/8"),
+    "unix_socket_mode": "600",
+}
+#: Options after which the server would speak otherwise, with words that leave it as it is.
+_KEPT = {"certfile": ["--certfile", ""], "proxy_protocol": ["--no-proxy-protocol"]}
 
 
 def words(application: str, backend: str, *options: str) -> list[str]:
@@ -174,9 +182,15 @@ def test_every_field_is_an_option(site: Path, backend: str) -> None:
         flag = "--" + field.name.replace("_", "-")
         if field.name in ("bind", "workers"):
             continue
+        if field.name in _KEPT:
+            options += _KEPT[field.name]
+            given[field.name] = field.default
+            continue
         if field.name in _SPECIAL:
-            options += [flag, _SPECIAL[field.name]]
-            given[field.name] = _SPECIAL[field.name]
+            special = _SPECIAL[field.name]
+            values = (special,) if isinstance(special, str) else special
+            options += [word for value in values for word in (flag, value)]
+            given[field.name] = special if isinstance(special, str) else list(special)
             continue
         if field.type == "bool":
             options.append(flag.replace("--", "--no-", 1) if field.default else flag)
@@ -187,7 +201,7 @@ def test_every_field_is_an_option(site: Path, backend: str) -> None:
         else:
             value = 9 if field.name == "compression_window_bits" else number * 1000
             options += [flag, str(value)]
-            given[field.name] = value
+            given[field.name] = str(value) if field.type == "str" else value
     with Program(site, words("config", backend, *options)) as program:
         config = config_of(program.url())
         assert config.pop("bind") == ["127.0.0.1:0"]

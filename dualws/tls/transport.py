@@ -47,18 +47,18 @@ class TlsTransport:
     def buffered(self) -> int:
         return self._beneath.buffered
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray) -> int:
         with self._lock:
             if self._closing:
-                return
+                return self._beneath.buffered
             try:
                 self._engine.write(data)
             except ssl.SSLError:
                 self._closing = True
                 self._beneath.abort()
-                return
+                return self._beneath.buffered
             # Within the lock: records must leave in the order in which they were made.
-            self._beneath.write(self._engine.outgoing())
+            return self._beneath.write(self._engine.outgoing())
 
     def pause_reading(self) -> None:
         self._beneath.pause_reading()

@@ -65,7 +65,9 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: called a second time
         """
-        transport = self._leave_http(lambda channel: self._adopt(channel, owner), Transport.abort)
+        transport = self._leave_http(
+            lambda channel: self._adopt(channel, owner), lambda adopted: adopted.abort()
+        )
         transport.write(head)
         return transport
 

@@ -213,7 +213,8 @@ class WebSocketServer(Server):
 
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""
-        return self.accepted + len(self.handlers) + len(self.transports) + len(self.raw_sockets)
+        http = self.accepted + len(self._greeting) + len(self.handlers)
+        return http + len(self.transports) + len(self.raw_sockets)
 
     def _finish(self) -> None:
         """End the connections: idle ones at once, websockets as the core does, requests soon."""

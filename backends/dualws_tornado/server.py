@@ -204,7 +204,8 @@ class WebSocketServer(Server):
 
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""
-        return len(self.http_connections) + len(self._transports) + len(self.raw_sockets)
+        http = len(self._greetings) + len(self.http_connections)
+        return http + len(self._transports) + len(self.raw_sockets)
 
     async def _end(self) -> None:
         """Let requests and websockets come to their end, then close what is left."""

@@ -189,7 +189,8 @@ def serve(
         sockets = list(listen.bind_sockets(app.cfg.settings["bind"].get(), mode=mode))
 
     def on_listening(listeners: list[Any]) -> None:
-        where = ", ".join(listen.describe([listener.sock for listener in listeners]))
+        scheme = "https" if config.certfile else "http"
+        where = ", ".join(listen.describe([listener.sock for listener in listeners], scheme))
         announce(where, choice.name, app.cfg.workers)
 
     # gunicorn's own run() would hide the sockets.

@@ -324,7 +324,8 @@ class Upgrade(Protocol):
     def after(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle, ``close()`` included, is over.
 
-        In the same thread or greenlet and the same ``contextvars`` context.
+        In the same ``contextvars`` context, and best in a fresh thread or greenlet: the stack
+        of the one that ran the application has grown deep, and a parked one keeps it.
         """
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import pywsgi
 from gevent.hub import GreenletExit
+from greenlet import getcurrent
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 from dualws.serving.listen import BACKLOG
 from dualws.serving.share import PAUSE
 from dualws_gevent.handler import UpgradableWSGIHandler
-from dualws_gevent.runtime import Runtime
+from dualws_gevent.runtime import Runtime, run_logged
 from dualws_gevent.transport import Transport
 
 if TYPE_CHECKING:
@@ -91,13 +92,14 @@ class Listener(pywsgi.WSGIServer):
 
 
 def serve_connection(listener: Listener, sock: GeventSocket, address: Any) -> None:
-    """A connection's greenlet, from its first byte to the end of its websocket's handler."""
+    """A connection's greenlet, until it ends or leaves HTTP; its websocket's handler follows."""
     try:
         after = _serve_http(listener, sock, address)
         # A frame that waits for a websocket's life must not hold its HTTP connection.
         del listener, sock, address
         if after is not None:
-            after()
+            # In a greenlet of its own: this one's stack has grown deep, and would stay so.
+            gevent.spawn_raw(run_logged, after).gr_context = getcurrent().gr_context
     except GreenletExit:
         pass
     except Exception:

@@ -3,7 +3,7 @@
 Law: head and body are received in the loop's thread, the body into memory or a file. Then
 the whole WSGI cycle (call, iterate, close) runs in one worker thread, in a
 ``contextvars`` context of its own; what the request leaves to be done after it
-(``Upgrade.after``) runs in the same thread and context.
+(``Upgrade.after``) runs in the same context.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextvars
 import io
 import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from tornado.http1connection import HTTP1Connection
@@ -149,9 +149,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         try:
             handler = upgrade.take_handler()
             if handler is not None:
-                context.run(handler)
-        except BaseException:
-            log.exception("unexpected error in a handler that ran after its request")
+                upgrade.finish(lambda: _run_logged(context, handler))
         finally:
             upgrade.give_back()
 
@@ -236,3 +234,10 @@ def _keeps_alive(start: RequestStartLine, headers: HTTPHeaders) -> bool:
             start.method in ("GET", "HEAD") or "Content-Length" in headers
         )
     return "close" not in [option.strip() for option in options.split(",")]
+
+
+def _run_logged(context: contextvars.Context, handler: Callable[[], object]) -> None:
+    try:
+        context.run(handler)
+    except BaseException:
+        log.exception("unexpected error in a handler that ran after its request")

@@ -6,6 +6,7 @@ Tornado's connection is finished and nothing of it is kept.
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from dualws_tornado.workers import Workers
 if TYPE_CHECKING:
     from dualws.tls.transport import TlsTransport
     from dualws_tornado.server import WebSocketServer
+
+log = logging.getLogger("dualws.server")
 
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ class Upgrade:
         return self._reserved
 
     def after(self, handler: Callable[[], object]) -> None:
-        """Call *handler* in this thread and context once the WSGI cycle is over."""
+        """Call *handler* in this context once the WSGI cycle is over."""
         self._handler = handler
 
     def switch(self, head: bytes, owner: ConnectionOwner) -> Transport | TlsTransport:
@@ -141,6 +144,19 @@ class Upgrade:
         """What is to run after the WSGI cycle."""
         handler, self._handler = self._handler, None
         return handler
+
+    def finish(self, handler: Callable[[], object]) -> None:
+        """Run *handler*: what blocks for long in a thread of its own, the rest in this one."""
+        if not self._reserved:
+            handler()
+            return
+        try:
+            self._workers.move(handler)
+        except RuntimeError:
+            log.warning("cannot start another thread: a handler keeps that of its request")
+            handler()
+        else:
+            self._reserved = False
 
     def give_back(self) -> None:
         """The handler is over: the thread is an HTTP worker again."""

@@ -76,6 +76,25 @@ class Workers:
             self._promoted -= 1
             self._running += 1
 
+    def move(self, work: Callable[[], object]) -> None:
+        """Give the place of a thread that was promoted to a fresh one, which runs *work*.
+
+        The stack of the calling thread has grown deep, and a parked one would keep its pages.
+
+        :raises RuntimeError: the system refuses another thread; nothing has changed
+        """
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                with self._lock:
+                    self._promoted -= 1
+
+        threading.Thread(target=run, name=f"{self._name}-moved", daemon=True).start()
+        with self._lock:
+            self._running += 1
+
     def _wants_thread(self) -> bool:
         """Whether another thread must be started, which is then counted; under the lock."""
         if self._queued <= self._idle or self._running >= self._threads:

@@ -117,7 +117,10 @@ def test_parked_handlers_leave_their_threads_places_to_requests() -> None:
         assert served(server) == b"served"
 
 
-def test_what_comes_after_the_cycle_runs_in_its_thread_and_context() -> None:
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_cycle_runs_in_one_thread_and_what_blocks_afterwards_in_a_fresh_one(
+    blocks: bool,
+) -> None:
     seen: list[tuple[str, int, str]] = []
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
     done = threading.Event()
@@ -136,6 +139,8 @@ def test_what_comes_after_the_cycle_runs_in_its_thread_and_context() -> None:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         note("call")
         variable.set("set")
+        if blocks:
+            assert environ["dualws.upgrade"].reserve()
         switch(environ)
 
         def handler() -> None:
@@ -154,7 +159,9 @@ def test_what_comes_after_the_cycle_runs_in_its_thread_and_context() -> None:
         ("close", "set"),
         ("after", "set"),
     ]
-    assert len({thread for _, thread, _ in seen}) == 1
+    *cycle, after = (thread for _, thread, _ in seen)
+    assert len(set(cycle)) == 1
+    assert (after not in cycle) is blocks
 
 
 def test_bytes_that_came_with_the_request_come_first() -> None:

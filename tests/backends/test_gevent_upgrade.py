@@ -116,9 +116,7 @@ def ask(server: InsideServer, early: bytes = b"") -> RawClient:
     return client
 
 
-def test_the_cycle_runs_in_one_greenlet_and_what_comes_after_in_a_fresh_one() -> (
-    None
-):
+def test_the_cycle_runs_in_one_greenlet_and_what_comes_after_in_a_fresh_one() -> None:
     seen: list[tuple[str, Any, str]] = []
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
     done = threading.Event()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from support.crowd import ask, open_socket
 from support.diary import Diary
 from support.frames import CLOSE, TEXT, build, close_payload, handshake, read_frame
 from support.raw import RawClient
+from support.reconnecting import Crowd
 from support.timing import TIMEOUT, eventually
 from support.workers import Fleet
 
@@ -210,6 +213,28 @@ def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: P
         for pid in (successor, *fleet.workers(successor)):
             if Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
+
+
+# -- sharing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_a_time", [1, 100])
+def test_connections_are_spread_evenly(start: Start, at_a_time: int) -> None:
+    fleet = start(workers=4, options=("--drain-window", "2"))
+
+    async def open_many() -> Counter[int]:
+        crowd = Crowd(fleet.address, "/events/")
+        await crowd.open(1000, at_a_time)
+        shares = Counter(crowd.served_by.values())
+        crowd.returning = False
+        fleet.signal(signal.SIGTERM)
+        await crowd.gone()
+        return shares
+
+    shares = asyncio.run(open_many())
+    assert len(shares) == 4
+    assert max(shares.values()) <= 1.3 * 250, shares
+    assert fleet.wait() == 0
 
 
 # -- gunicorn's settings ----------------------------------------------------------------

@@ -139,6 +139,10 @@ def crash(request: HttpRequest) -> HttpResponse:
     raise RuntimeError(request.GET["key"])
 
 
+def ping(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"{os.getpid()}")
+
+
 def page(request: HttpRequest) -> HttpResponse:
     """Answers once the test has made a file, if it names one."""
     tell("page")
@@ -161,6 +165,7 @@ _STYLES: dict[str, Callable[..., Any]] = {
 
 urlpatterns = [
     path("page/", page),
+    path("ping/", ping),
     path("hang/", hang),
     path("hang-async/", hang_async),
     path("crash/", crash),

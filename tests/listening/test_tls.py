@@ -402,6 +402,35 @@ def _read(tls: ssl.SSLObject) -> bytes:
         return b""
 
 
+def test_code_that_takes_the_socket(
+    site: Path, backend: str, authority: Authority, certificate: Files
+) -> None:
+    context = authority.client()
+    request = (
+        "GET /raw/ HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    data = bytes(range(256)) * 2000
+    with (
+        serving(site, backend, certificate) as server,
+        context.wrap_socket(server.connect(), server_hostname="127.0.0.1") as tls,
+    ):
+        tls.sendall(request.encode() + b"early")
+        received = b""
+        while not received.endswith(b"early"):
+            received += tls.recv(65536)
+        assert received == b"HTTP/1.1 101 Switching Protocols\r\n\r\nearly"
+        sender = threading.Thread(target=tls.sendall, args=(data,))
+        sender.start()
+        received = b""
+        while len(received) < len(data):
+            received += tls.recv(65536)
+        sender.join(TIMEOUT)
+        assert received == data
+        # The echo ends with what it reads, and says so.
+        assert tls.unwrap().recv(1) == b""
+
+
 # -- what cannot start says why --------------------------------------------------------
 
 

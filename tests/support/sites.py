@@ -1,6 +1,7 @@
 """A small application for tests of servers, and the command line that serves it.
 
-Law: it tells what the environ says, as JSON, and echoes websockets; nothing else.
+Law: it tells what the environ says, as JSON, and echoes websockets, and at ``/raw/`` the bytes of
+the connection itself; nothing else.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ SITE = """
 import json, os
 
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/raw/":
+        sock = environ["eventlet.input"].get_socket()
+        sock.send(b"HTTP/1.1 101 Switching Protocols\\r\\n\\r\\n")
+        while data := sock.recv(65536):
+            sock.sendall(data)
+        return []
     ws = environ.get("wsgi.websocket")
     if ws is not None:
         for message in ws:

@@ -13,19 +13,23 @@ W002 gevent, and a database driver that stops all greenlets while a query runs
 W003 gevent, and CONN_MAX_AGE keeps a database connection for each greenlet
 W004 with ``--deploy``: DEBUG is on; a websocket's handler would collect queries for hours
 W005 a setting that has no effect beside another one
+W006 several workers, and topics that each of them keeps to itself
 ==== =====================================================================
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
+from django import urls
 from django.conf import settings
 from django.core import checks
 
-from dualws import bootstrap, conf, registry
+from dualws import bootstrap, conf, pubsub, registry
 
 _IDS = {
     "unknown": "dualws.E001",
@@ -42,6 +46,7 @@ def register() -> None:
     checks.register(check_effects, "dualws")
     checks.register(check_drivers, "dualws", checks.Tags.compatibility)
     checks.register(check_connection_age, "dualws", checks.Tags.compatibility)
+    checks.register(check_workers, "dualws")
     checks.register(check_origins, "dualws", checks.Tags.security, deploy=True)
     checks.register(check_debug, "dualws", checks.Tags.security, deploy=True)
 
@@ -162,6 +167,40 @@ def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"'*' admits every site, also without {others}",
             "Remove '*', or all the others.",
         )
+
+
+def check_workers(**kwargs: Any) -> list[checks.CheckMessage]:
+    """What one worker publishes does not reach the websockets of the others."""
+    workers = getattr(settings, "DUALWS_WORKERS", 0)
+    if not isinstance(workers, int) or workers < 2 or getattr(settings, "DUALWS_BROKER", None):
+        return []
+    with contextlib.suppress(Exception):  # the URLconf's own check says what is wrong with it
+        urls.get_resolver().url_patterns  # noqa: B018  # imports the project's views
+    found = ", ".join(publishers())
+    if not found:
+        return []
+    return [
+        checks.Warning(
+            f"Missing broker for several workers: {found} publishes to topics, which reach the "
+            "websockets of one worker only.",
+            hint="Set DUALWS_WORKERS to 0 or 1 until the topics have a broker.",
+            id="dualws.W006",
+        )
+    ]
+
+
+def publishers() -> list[str]:
+    """The project's modules, as far as they are imported, that publish to topics."""
+    return sorted(
+        name
+        for name, module in tuple(sys.modules.items())
+        if not name.startswith("dualws.")
+        and any(
+            value is pubsub.publish or value is pubsub
+            for value in tuple(getattr(module, "__dict__", {}).values())
+        )
+        and name != "dualws"
+    )
 
 
 def _blocking_driver(engine: str) -> Iterator[tuple[str, str]]:

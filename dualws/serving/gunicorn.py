@@ -153,6 +153,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         config = self._config()
         self._share_logs()
         run.show_logs()
+        self._warn()
         # Made after the preparation: what a backend has patched is to see patched sockets.
         sockets = [
             socket.socket(s.sock.family, s.sock.type, s.sock.proto, fileno=s.sock.detach())
@@ -182,6 +183,20 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         except ConfigurationError as error:
             raise AppImportError(str(error)) from error
         return dataclasses.replace(config, bind=tuple(map(str, self.sockets)))
+
+    def _warn(self) -> None:
+        """What ``manage.py check`` cannot know: the number of workers comes from the options."""
+        if self.age > 1 or self.cfg.workers < 2 or "django.conf" not in sys.modules:
+            return
+        from dualws.checks import publishers
+
+        found = ", ".join(publishers())
+        if found:
+            self.log.warning(
+                "%s publishes to topics, which reach the websockets of one worker only "
+                "(dualws.W006)",
+                found,
+            )
 
     def _share_logs(self) -> None:
         """Write what the project's LOGGING leaves alone to gunicorn's error log."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core import checks as django_checks
 
-from dualws import checks
+from dualws import checks, pubsub
+from dualws.checks import publishers
 
 POSTGRESQL = "django.db.backends.postgresql"
 MYSQL = "django.db.backends.mysql"
@@ -35,6 +37,7 @@ def found(**given: Any) -> list[tuple[str, str]]:
             checks.check_connection_age,
             checks.check_origins,
             checks.check_debug,
+            checks.check_workers,
         ):
             messages += check()
     assert all(message.hint for message in messages)
@@ -124,3 +127,20 @@ def test_all_of_them_are_registered_and_documented() -> None:
     assert checks.__doc__ is not None
     for name in ("E001", "E002", "E003", "E004", "W001", "W002", "W003", "W004", "W005"):
         assert name in checks.__doc__
+
+
+def test_workers_need_a_broker_for_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "publishers", list)
+    assert ids(DUALWS_WORKERS=2) == []
+    monkeypatch.setattr(checks, "publishers", publishers)
+    views = ModuleType("shop.views")
+    views.__dict__["tell_all"] = pubsub.publish
+    monkeypatch.setitem(sys.modules, "shop.views", views)
+    assert ids(DUALWS_WORKERS=1) == []
+    assert ids() == []
+    ((name, message),) = found(DUALWS_WORKERS=2)
+    assert name == "dualws.W006"
+    assert message.startswith("Missing broker for several workers: ")
+    assert "shop.views" in message
+    assert "dualws.pubsub" not in message
+    assert ids(DUALWS_WORKERS=1000) == ["dualws.E003", "dualws.W006"]

@@ -13,17 +13,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dualws.contract import Timer, Transport, Waiter
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
 from dualws.sending import Sender, Turn
+from dualws.sentinels import ENDED as ENDED
+from dualws.sentinels import WAIT as WAIT
+from dualws.sentinels import Sentinel as Sentinel
 
 if TYPE_CHECKING:
     from dualws.auth import Identity
     from dualws.contract import Server
+    from dualws.observing.seeing import Record
 
 #: Seconds that the peer's end waits for a handler that is busy elsewhere.
 GRACE = 1.0
@@ -36,22 +40,6 @@ HELD_GRACE = GRACE / 2
 _PONGS = 16
 #: Pongs are not piled up for a peer that sends pings and reads nothing: it gets the latest.
 _PONG_LIMIT = 64 * 1024
-
-
-class Sentinel:
-    """What :meth:`Connection.take` says when there is no message."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return self._name
-
-
-#: There is no message yet; the callback that was given will be called.
-WAIT: Final = Sentinel("WAIT")
-#: There will be no message any more.
-ENDED: Final = Sentinel("ENDED")
 
 
 class Connection(Sender):
@@ -80,6 +68,7 @@ class Connection(Sender):
         "_waiter",
         "identity",
         "on_lost",
+        "seen",
         "topics",
         "wants_pongs",
     )
@@ -112,6 +101,8 @@ class Connection(Sender):
         self.identity: Identity | None = None
         #: topics of ``dualws.pubsub`` that it is subscribed to
         self.topics: set[str] | None = None
+        #: what :mod:`dualws.observing` keeps of it, when something observes
+        self.seen: Record | None = None
 
     def open(self, transport: Transport) -> None:
         """Begin: the 101 response is on its way."""
@@ -125,10 +116,12 @@ class Connection(Sender):
     def data_received(self, data: bytes) -> None:
         with self._lock:
             self._alive = True
+            self.bytes_in += len(data)
             message = self._stream.feed_one(data)
             if message is None:
                 ready = self._receive(data)
             else:  # what nearly all messages are; every line counts
+                self.messages_in += 1
                 if self._end:
                     return
                 inbox = self._inbox
@@ -188,6 +181,7 @@ class Connection(Sender):
             for event in stream.feed(data, _PARSE_LIMIT):
                 kind = type(event)
                 if kind is str or kind is bytes:
+                    self.messages_in += 1
                     if not self._end:
                         inbox.append(event)  # type: ignore[arg-type]
                         self._inbox_bytes += len(event)
@@ -325,6 +319,11 @@ class Connection(Sender):
             if ready is not None:
                 self._wait(ready)
             return WAIT
+
+    @property
+    def waiting(self) -> tuple[int, int, bool]:
+        """Messages in the inbox, bytes that wait for the peer, whether reading is paused."""
+        return len(self._inbox), self._buffered(), self._paused
 
     @property
     def awaited(self) -> bool:
@@ -483,10 +482,12 @@ class Connection(Sender):
                     self._write(frames.build(frames.PING, b""))
         elif self._silent_ticks == dead_after:
             if not self._paused:
+                self.server.gave_up("silent")
                 self.close(1011, "keepalive: nothing came from the peer")
                 return
             self._silent_ticks = 0
             if why := self._departure():
+                self.server.gave_up("silent")
                 with self._lock:
                     ready = self._ended(1006, why, None)
                 self.abort()

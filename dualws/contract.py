@@ -18,14 +18,21 @@ from __future__ import annotations
 import dataclasses
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+from dualws.waiting import Lock as Lock
+from dualws.waiting import Runtime as Runtime
+from dualws.waiting import Timer as Timer
+from dualws.waiting import Waiter as Waiter
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
     from dualws.flushing import Flusher
+    from dualws.observing.access import AccessLog
+    from dualws.observing.seeing import Seeing
+    from dualws.observing.watchdog import Watchdog
     from dualws.raw_socket import RawSocket
     from dualws.serving.greeting import Greeter
     from dualws.serving.share import Share
@@ -122,7 +129,25 @@ class ServerConfig:
         its first request and between requests; 0: any time
     :param response_timeout: how long a client may take nothing of a response before its connection
         is cut; one that reads slowly may take any time; 0: any time
-    :param access_log: log a line for each request to the logger ``dualws.access``
+    :param access_log: log a line for each request, and for each websocket at its beginning and
+        its end, to the logger ``dualws.access``
+    :param access_log_format: form of those lines: ``common``, ``combined``, ``json``, or
+        ``django`` (as runserver prints them)
+    :param metrics_bind: addresses, each ``HOST:PORT``, on which figures for Prometheus and the
+        answers to health checks are served, apart from the project
+    :param metrics_path: path of the figures on ``metrics_bind``
+    :param metrics_folder: folder in which several workers add their figures up; by itself one
+        is made for the workers of one start
+    :param live_path: path that answers 200 while the server's loop turns, 503 once it is stuck
+    :param ready_path: path that answers 200 while new connections are served, 503 before that
+        and once the server is ending
+    :param health_checks: answer ``live_path`` and ``ready_path`` on ``bind`` too, before the
+        project sees them
+    :param live_timeout: seconds for which the loop may stand still before ``live_path`` answers 503
+    :param blocked_warning: when code blocks the loop, and with it everybody, for longer than this,
+        log a warning with its stack; 0 switches it off
+    :param tracing: make a span for each request and each websocket where OpenTelemetry is
+        installed
     """
 
     bind: tuple[str, ...] = ("127.0.0.1:8000",)
@@ -165,66 +190,16 @@ class ServerConfig:
     http_idle_timeout: float = 75.0
     response_timeout: float = 60.0
     access_log: bool = False
-
-
-class Lock(Protocol):
-    """A native mutex (never a greenlet one): held for microseconds, never while waiting."""
-
-    def __enter__(self) -> bool: ...
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None: ...
-
-
-class Waiter(Protocol):
-    """Lets one thread or greenlet wait until another wakes it.
-
-    May be used again after :meth:`wait` returned True; the core makes sure that each
-    :meth:`wake` meets exactly one :meth:`wait` that returns True.
-    """
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
-
-    def wake(self) -> None:
-        """Let the waiting code go on: from any thread, before or during the wait.
-
-        Called from the loop's own thread it may run the woken code before it returns.
-        """
-
-
-class Timer(Protocol):
-    """A call that is to happen later."""
-
-    def cancel(self) -> None:
-        """Drop the call if it has not begun."""
-
-
-class Runtime(Protocol):
-    """How code waits and starts in this concurrency model."""
-
-    def lock(self) -> Lock:
-        """A new native mutex."""
-
-    def waiter(self) -> Waiter:
-        """A new waiter."""
-
-    def spawn(self, function: Callable[..., object], *args: object) -> None:
-        """Run blocking code in a greenlet or daemon thread of its own."""
-
-    def submit(self, function: Callable[..., object], *args: object) -> None:
-        """Run short code that may block, soon: in a greenlet, or a thread of the shared pool."""
-
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
-        """Call *callback* in the loop's thread after *delay* seconds; it must not block."""
-
-    def run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run a coroutine to its end on an asyncio loop, in the background."""
+    access_log_format: str = "combined"
+    metrics_bind: tuple[str, ...] = ()
+    metrics_path: str = "/metrics"
+    metrics_folder: str = ""
+    live_path: str = "/live"
+    ready_path: str = "/ready"
+    health_checks: bool = False
+    live_timeout: float = 30.0
+    blocked_warning: float = 0.25
+    tracing: bool = True
 
 
 class ConnectionOwner(Protocol):
@@ -375,6 +350,14 @@ class Server(ABC):
         self.on_handler_failed: Callable[[BaseException], object] | None = None
         #: called once connections are accepted, by :meth:`opened`
         self.on_opened: Callable[[], object] | None = None
+        #: writes the access log in the place of ``dualws.access``; set before :meth:`opened`
+        self.on_access: AccessLog | None = None
+        #: how long its loop has not turned; None before :meth:`opened`, and where nothing asks
+        self.watchdog: Watchdog | None = None
+        #: counts, logs and times what happens; None before :meth:`opened`, and where nothing asks
+        self.seeing: Seeing | None = None
+        #: reason -> websockets that were given up
+        self.drops: dict[str, int] = {}
 
     def _prepare_listening(self) -> None:
         """Load what TLS and proxies need, and whoever has neither does not."""
@@ -462,17 +445,32 @@ class Server(ABC):
 
     def forget(self, connection: Connection) -> None:
         """A websocket's connection is lost: count it no more."""
-        self.connections.discard(connection)
+        if self.seeing is None:
+            self.connections.discard(connection)
+        else:
+            self.seeing.socket_closed(connection)
         if self.on_empty is not None and not self.connections:
             on_empty, self.on_empty = self.on_empty, None
             on_empty()
 
+    def gave_up(self, reason: str) -> None:
+        """Count a websocket that is given up for *reason*."""
+        self.drops[reason] = self.drops.get(reason, 0) + 1
+
+    def figures(self) -> dict[str, float]:
+        """What only the backend can count, by name of the gauge (``docs/guide/observability.md``).
+
+        May be called from any thread.
+        """
+        return {}
+
     def opened(self) -> None:
         """Called by :meth:`run` when connections are accepted: start what the core keeps going."""
-        from dualws import pubsub
+        from dualws import observing, pubsub
         from dualws.keepalive import Keepalive
 
         pubsub.use_lock(self.runtime.lock())
+        self._observers = observing.begin(self)
         self._keepalive = Keepalive(self)
         if self.on_opened is not None:
             self.on_opened()
@@ -488,6 +486,7 @@ class Server(ABC):
         close_all(self)
         for taken in tuple(self.raw_sockets):
             taken.abort()
+        self._observers.end()
 
 
 class Backend(ABC):

@@ -310,7 +310,9 @@ class WebSocket(Face):
         extensions = "" if deflate is None else str(deflate.agreement)
         head = self.handshake.response_head(subprotocol, extensions, headers)
         stream = Stream(config.max_message_size, deflate=deflate)
-        connection = Connection(self.server, stream, deflate)
+        seeing = self.server.seeing
+        kind = Connection if seeing is None else seeing.connection_type
+        connection = kind(self.server, stream, deflate)
         try:
             transport = self._upgrade.switch(head, connection)
         except ConnectionError as error:
@@ -318,6 +320,8 @@ class WebSocket(Face):
         self.subprotocol = subprotocol
         self._connection = connection
         database.count_connections()
+        if seeing is not None:
+            seeing.socket_opened(self, connection)
         connection.open(transport)
         if self.identity is not None:
             from dualws import auth

@@ -40,6 +40,10 @@ def _is_network(text: str) -> bool:
     return True
 
 
+_PATH = Rule(
+    re.compile(r"/[\x21-\x7e]*").fullmatch, "no path", 'Write it with its slash: "/ready".'
+)
+
 #: The rule of each setting that has one, by field name. For a list it holds for each entry.
 RULES = {
     "allowed_origins": Rule(
@@ -48,6 +52,14 @@ RULES = {
         'Write "https://example.com", "https://*.example.com" or "*".',
         "https://example.com",
     ),
+    "access_log_format": Rule(
+        re.compile("combined|common|json|django").fullmatch,
+        "no format that is known",
+        'Write "combined", "common", "json" or "django".',
+    ),
+    "metrics_path": _PATH,
+    "live_path": _PATH,
+    "ready_path": _PATH,
     "client_certificates": Rule(
         re.compile("none|optional|required").fullmatch,
         "none of none, optional, required",

@@ -85,9 +85,13 @@ class Sender(ABC):
         "_turn",
         "_write_now",
         "behind",
+        "bytes_in",
+        "bytes_out",
         "close_code",
         "close_reason",
         "deflate",
+        "messages_in",
+        "messages_out",
         "runtime",
         "server",
     )
@@ -117,6 +121,8 @@ class Sender(ABC):
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
         self.close_code: int | None = None
         self.close_reason = ""
+        #: messages, and bytes of their frames and of control frames, each way so far
+        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
 
     @property
     def config(self) -> ServerConfig:
@@ -165,6 +171,8 @@ class Sender(ABC):
         answers go out together: when it has come to the last message, when they are many, or
         when :class:`dualws.flushing.Flusher` comes, whichever is first.
         """
+        self.messages_out += 1
+        self.bytes_out += len(frame)
         if not self._inbox:
             if self._batch:
                 self._flush()
@@ -181,6 +189,7 @@ class Sender(ABC):
         """Send a frame at once, behind what was sent before; with the lock held."""
         if self._batch:
             self._flush()
+        self.bytes_out += len(frame)
         return self._write_now(frame)
 
     def _flush(self) -> int:
@@ -286,6 +295,8 @@ class Sender(ABC):
             closing = self._close_sent and (self._turn is None or self._turn.parting is None)
             if closing or self._lost:
                 raise self.closed_error()
+            if frame[0] & 0x80:  # FIN: its message is complete
+                self.messages_out += 1
             return self._write(frame) <= self._limit
 
     def send_fragment(self, frame: bytes, *, wait: bool) -> None:
@@ -341,12 +352,14 @@ class Sender(ABC):
                     return None
                 frame = turn.held.popleft()
                 if type(frame) is not InOrder:
+                    self.messages_out += 1
                     self._write(frame)  # type: ignore[arg-type]
                     continue
             assert self.deflate is not None
             compressed = self.deflate.frame(*frame)
             with self._lock:
                 if not (self._lost or (self._close_sent and turn.parting is None)):
+                    self.messages_out += 1
                     self._write(compressed)
 
     def _part_after(self, turn: Turn) -> None:
@@ -459,6 +472,7 @@ class Sender(ABC):
             why,
             self._buffered(),
         )
+        self.server.gave_up("slow")
         self.close(1008, "the peer reads too slowly")
 
     def _held_up(self) -> None:
@@ -466,6 +480,7 @@ class Sender(ABC):
             "closing a websocket with 1011: a message in fragments holds up %d bytes of others",
             self._buffered(),
         )
+        self.server.gave_up("held up")
         self.close(1011, "a message took too long")
 
     def closed_error(self) -> WebSocketClosed:

@@ -96,6 +96,8 @@ class AsyncStyle:
             ws.user.is_authenticated  # noqa: B018
         release_connections()
         ws.server.handling.add(ws.connection)
+        if ws.server.watchdog is not None:
+            ws.server.watchdog.watch_coroutines()
         ws.connection.runtime.run_coroutine(self._run(ws, request, args, kwargs))
 
     async def _run(

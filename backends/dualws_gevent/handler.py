@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from gevent.hub import GreenletExit
 from greenlet import getcurrent
 
 from dualws.contract import ENVIRON_UPGRADE, Environ
-from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ
 from dualws_gevent.body import Reader, check_body, receive_body
 from dualws_gevent.head import BadRequest, parse_head
@@ -100,6 +100,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         if data is None:
             return False
         head = parse_head(data, config.max_headers)
+        begun = time.monotonic()
         check_body(head, config.max_body_size)
         self.busy = True
         # The running greenlet's own context: unlike Context.run() it leaves no frame behind.
@@ -139,8 +140,10 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
             if upgrade is not None:
                 upgrade.end()
             body.close()
-        if config.access_log:
-            log_access(environ, response.status or "499 Client Closed Request", response.length)
+        seeing = self.server.owner.seeing
+        if seeing is not None:
+            status = response.status or "499 Client Closed Request"
+            seeing.request_done(environ, status, response.length, begun)
         return self._next(upgrade)
 
     def _next(self, upgrade: Upgrade | None) -> bool:

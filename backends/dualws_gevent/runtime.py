@@ -23,6 +23,7 @@ from dualws_gevent.coroutines import start_asyncio_thread
 _logger = logging.getLogger("dualws.server")
 
 _allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
+start_real_thread = gevent.monkey.get_original("_thread", "start_new_thread")
 #: Identity of the real thread, not of the greenlet.
 native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "get_ident"))
 
@@ -205,6 +206,10 @@ class Runtime:
         thread: here, every greenlet would seem to run inside it.
         """
         asyncio.run_coroutine_threadsafe(_logged(coroutine), self._loop())
+
+    def start_thread(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in a real daemon thread beside the hub."""
+        start_real_thread(function, args)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._asyncio_lock:

@@ -158,6 +158,15 @@ class WebSocketServer(Server):
         """How code waits and starts in this server."""
         return self.gevent_runtime
 
+    def figures(self) -> dict[str, float]:
+        """What only this backend can count."""
+        handlers = tuple(self.handlers)
+        return {
+            "dualws_http_connections": len(handlers),
+            "dualws_http_requests_active": sum(handler.busy for handler in handlers),
+            "dualws_http_requests_queued": 0,
+        }
+
     def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; blocks.
 

@@ -12,6 +12,7 @@ import contextvars
 import io
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
@@ -25,7 +26,6 @@ from tornado.httputil import (
 )
 
 from dualws.contract import ENVIRON_UPGRADE, Environ
-from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ
 from dualws_tornado.channel import Channel, ClientGone
 from dualws_tornado.response import Response
@@ -66,6 +66,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         self._headers: HTTPHeaders | None = None
         self._body: Any = None
         self._size = 0
+        self._begun = 0.0
 
     # -- in the loop's thread -------------------------------------------------------
 
@@ -78,6 +79,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         """
         assert isinstance(start_line, RequestStartLine)
         self._start = start_line
+        self._begun = time.monotonic()
         self._headers = headers
         self.connection.busy = True
         hosts = len(headers.get_list("Host"))
@@ -198,9 +200,10 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             response.fail("500 Internal Server Error")
         finally:
             body.close()
-        if self.server.config.access_log:
+        seeing = server.seeing
+        if seeing is not None:
             status = _SWITCHED if response.left else response.status or _GONE
-            log_access(environ, status, response.length)
+            seeing.request_done(environ, status, response.length, self._begun)
         return upgrade
 
     def _call(self, environ: Environ, response: Response) -> None:

@@ -162,6 +162,10 @@ class Runtime:
         """Run a coroutine on the loop, in the caller's context; what it raises is logged."""
         self.call_soon(lambda: self._run_coroutine(coroutine))
 
+    def start_thread(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in a daemon thread of its own, which no limit counts."""
+        threading.Thread(target=function, args=args, name="dualws-beside", daemon=True).start()
+
     def _run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
         task = self.loop.create_task(coroutine)
         self._tasks.add(task)

@@ -123,6 +123,14 @@ class WebSocketServer(Server):
         """How code waits and starts in this server."""
         return self._runtime
 
+    def figures(self) -> dict[str, float]:
+        """What only this backend can count."""
+        return {
+            "dualws_http_connections": len(self.http_connections),
+            "dualws_http_requests_active": len(self.active),
+            "dualws_http_requests_queued": self.workers.queued,
+        }
+
     def run(self, *, stop_signals: Sequence[int] = (), drain_signals: Sequence[int] = ()) -> None:
         """Serve until :meth:`stop`; signals only have an effect in the main thread."""
         loop = new_event_loop()

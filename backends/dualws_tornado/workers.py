@@ -45,6 +45,11 @@ class Workers:
         return self._running
 
     @property
+    def queued(self) -> int:
+        """Jobs that wait for a thread."""
+        return self._queued
+
+    @property
     def promoted(self) -> int:
         """Threads that gave their place in the budget for jobs back."""
         return self._promoted

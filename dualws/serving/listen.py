@@ -25,7 +25,11 @@ _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def bind_sockets(
-    addresses: Iterable[str], family: int = socket.AF_UNSPEC, mode: int = unix.MODE
+    addresses: Iterable[str],
+    family: int = socket.AF_UNSPEC,
+    mode: int = unix.MODE,
+    *,
+    share: bool = False,
 ) -> tuple[socket.socket, ...]:
     """Listening sockets for *addresses*.
 
@@ -36,6 +40,7 @@ def bind_sockets(
         ``unix:PATH``; or ``fd://N``, a descriptor that this process was started with
     :param family: ``AF_INET`` or ``AF_INET6`` to take only such addresses of a name; default both
     :param mode: permission bits of the files of unix sockets
+    :param share: let other processes of this user listen on the same ports (SO_REUSEPORT)
     :raises AddressUnavailable: an address is not well formed, unknown, in use, or not allowed
     """
     sockets: list[socket.socket] = []
@@ -46,7 +51,7 @@ def bind_sockets(
             elif address.startswith(inherited.PREFIX):
                 sockets.append(inherited.take(address, BACKLOG))
             else:
-                sockets += _bind_one(address, family)
+                sockets += _bind_one(address, family, share)
     except BaseException:
         _close(sockets)
         raise
@@ -101,7 +106,7 @@ def removing(addresses: Iterable[str]) -> Iterator[None]:
             unix.remove(file)
 
 
-def _bind_one(address: str, family: int) -> list[socket.socket]:
+def _bind_one(address: str, family: int, share: bool) -> list[socket.socket]:
     host, port = parse(address)
     try:
         found = socket.getaddrinfo(
@@ -118,7 +123,7 @@ def _bind_one(address: str, family: int) -> list[socket.socket]:
     for kind, target in targets:
         taken = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_listen(kind, (target[0], taken, *target[2:])))
+            sockets.append(_listen(kind, (target[0], taken, *target[2:]), share))
         except OSError as error:
             if error.errno in _NO_SUCH_ADDRESS and len(targets) > 1:
                 passed_over = error
@@ -130,10 +135,12 @@ def _bind_one(address: str, family: int) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: int, target: tuple[object, ...]) -> socket.socket:
+def _listen(family: int, target: tuple[object, ...], share: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted sockets inherit it; without it an answer in two parts waits 40 ms for an ACK.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:

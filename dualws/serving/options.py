@@ -18,6 +18,8 @@ _METAVARS = {
     "certfile": "FILE",
     "keyfile": "FILE",
     "keyfile_password_file": "FILE",
+    "metrics_bind": "ADDRESS",
+    "metrics_folder": "FOLDER",
     "sni_certificates": "NAME=FILES",
     "trusted_headers": "HEADER",
     "trusted_proxies": "NETWORK",

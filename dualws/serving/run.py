@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -108,5 +109,12 @@ def show_logs() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
+        access = logging.getLogger("dualws.access")
+        if not access.handlers:
+            # Its lines have a form of their own, which programs read.
+            lines = logging.StreamHandler(sys.stdout)
+            lines.setFormatter(logging.Formatter("%(message)s"))
+            access.addHandler(lines)
+            access.propagate = False
     if logger.getEffectiveLevel() > logging.INFO and logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)

@@ -164,6 +164,10 @@ class Runtime:
         """Call *callback* in the loop's thread after *delay* seconds."""
         return loop.call_later(delay, partial(callback, *args))
 
+    def start_thread(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in a daemon thread that no test waits for."""
+        threading.Thread(target=function, args=args, name="dualws-test-beside", daemon=True).start()
+
     def run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Run a coroutine on a loop of its own, beneath the websocket's thread."""
         from asgiref.sync import async_to_sync

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 
 from dualws.contract import Environ, Server
-from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ, split_target
 
 SERVER = cast(Server, object())
@@ -130,13 +129,3 @@ def test_errors_are_logged_in_one_piece(caplog: pytest.LogCaptureFixture) -> Non
         stream.writelines(["two\n", "lines\n"])
         stream.flush()
     assert caplog.messages == ["a 100 % failure", "two\nlines"]
-
-
-def test_the_access_line(caplog: pytest.LogCaptureFixture) -> None:
-    made = environ(target="/a?\x1b[31m\x9b\r\n")
-    with caplog.at_level(logging.INFO, "dualws.access"):
-        log_access(made, "404 Not Found", 12)
-    assert caplog.messages == [r'"GET /a?\x1b[31m\x9b\x0d\x0a HTTP/1.1" 404 12']
-    (record,) = caplog.records
-    assert vars(record)["request"] is made
-    assert vars(record)["status_code"] == 404

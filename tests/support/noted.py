@@ -104,6 +104,8 @@ class Case:
         )
         self.server.forget = self.forgotten.append
         self.server.flusher = Flusher(self.runtime)  # type: ignore[arg-type]
+        self.given_up: list[str] = []
+        self.server.gave_up = self.given_up.append
         self.connection = Connection(self.server, Stream(self.config.max_message_size))
         self.transport = NotedTransport()
         self.connection.open(self.transport)

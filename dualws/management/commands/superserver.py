@@ -114,7 +114,13 @@ class Command(RunserverCommand):
         options["use_static_handler"] &= apps.is_installed("django.contrib.staticfiles")
         handler = self.get_handler(**options)
         host = f"[{self.addr}]" if self._raw_ipv6 else self.addr
-        config = conf.config_from_django({"bind": (f"{host}:{self.port}",), "access_log": True})
+        config = conf.config_from_django(
+            {
+                "bind": (f"{host}:{self.port}",),
+                "access_log": True,
+                "access_log_format": "django",
+            }
+        )
         run.show_logs()
         _log_requests_as_runserver()
         try:

@@ -81,6 +81,10 @@ class Runtime:
         self.loop.call_soon(lambda: self.loop.call_at(when, timer.fire))
         return timer
 
+    def start_thread(self, function: Callable[..., object], *args: object) -> None:
+        """Run *function* in a daemon thread beside the loop."""
+        self.spawn(function, *args)
+
     def run_coroutine(self, coroutine: Coroutine[Any, Any, object]) -> None:
         """Run a coroutine on an asyncio loop in a thread that all of them share."""
         with self._asyncio_lock:

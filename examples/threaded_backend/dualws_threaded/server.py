@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +26,6 @@ from dualws.contract import (
     ServerConfig,
     WSGIApplication,
 )
-from dualws.serving.access import log_access
 from dualws.serving.environ import make_environ
 from dualws_threaded.request import BadRequest, Reader, Request, read_body, read_head
 from dualws_threaded.response import Response
@@ -123,6 +123,7 @@ class Exchange:
         request = read_head(self.reader, server.config.max_header_size)
         if request is None:
             return False
+        begun = time.monotonic()
         if request.expects_continue and (request.chunked or request.length):
             self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body, length = read_body(self.reader, request, server.config.spool_size)
@@ -159,8 +160,9 @@ class Exchange:
             reserved = upgrade is not None and upgrade.reserved
             (server.handlers if reserved else server.requests).release()
         response, self.response = self.response, None
-        if server.config.access_log:
-            log_access(environ, response.status or "499 Client Closed Request", response.length)
+        if server.seeing is not None:
+            status = response.status or "499 Client Closed Request"
+            server.seeing.request_done(environ, status, response.length, begun)
         if not self.owned or not response.keep_alive or server.stopping:
             if self.owned and self.reader.buffer:
                 self._linger()

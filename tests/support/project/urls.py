@@ -10,6 +10,7 @@ from support.project import (
     draining,
     ends,
     members,
+    observing,
     queries,
     slow,
     sockets,
@@ -46,5 +47,6 @@ urlpatterns = [
     path("ws/", include(sockets)),
     path("db/", include(queries)),
     path("members/", include(members)),
+    path("observing/", include(observing)),
     path("addresses/", include(addresses)),
 ]

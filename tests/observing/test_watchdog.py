@@ -1,0 +1,73 @@
+"""Code that blocks the loop or the hub is named, with its stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from support.crowd import answer, open_socket
+from support.timing import eventually
+
+from .conftest import Observed, Serve
+
+Observe = Callable[..., Observed]
+_BLOCKED = r"has been blocked for over 0\.\d+ s, and every connection with it, by "
+
+
+def test_the_culprit_is_named_while_it_blocks(serve_app: Serve) -> None:
+    server = serve_app("support.project.wsgi")
+    start = server.stderr.position
+    server.get("/observing/block-by-request/", seconds=1)
+    found = server.stderr.wait_for(
+        rf"{_BLOCKED}stand_still \(.*observing\.py\)\. The stack now:\n(  .*\n)+", start=start
+    )
+    assert found is not None, server.output()
+    assert found[0].rstrip().endswith("sleep(seconds)")
+
+
+def test_code_that_computes_is_named_too(serve_app: Serve) -> None:
+    server = serve_app("support.project.wsgi", "--blocked-warning", "0.1")
+    server.get("/observing/block-by-request/", seconds=0.6, how="compute")
+    assert server.stderr.wait_for(rf"{_BLOCKED}compute \("), server.output()
+
+
+def test_a_culprit_is_logged_once_in_a_while_and_counted_each_time(observe: Observe) -> None:
+    observed = observe("--blocked-warning", "0.1")
+    for how in ("sleep", "sleep", "compute"):
+        before = observed.figures()["dualws_loop_blocked_total"]
+        observed.server.get("/observing/block-by-request/", seconds=0.5, how=how)
+        eventually(
+            lambda: observed.figures()["dualws_loop_blocked_total"] == before + 1,  # noqa: B023
+            what="not counted",
+        )
+    text = observed.server.stderr.text()
+    assert text.count("blocked for over") == 2
+    assert text.count("by stand_still") == text.count("by compute") == 1
+
+
+def test_a_coroutine_that_blocks_its_loop_is_named(serve_app: Serve) -> None:
+    """On gevent too, where coroutines have a loop of their own in another thread."""
+    server = serve_app("support.project.wsgi", "--blocked-warning", "0.1")
+    with (
+        open_socket(server, "/ws/async/"),
+        open_socket(server, "/observing/block-async/?seconds=0.6") as client,
+    ):
+        assert answer(client) == "done"
+    assert server.stderr.wait_for(rf"{_BLOCKED}stand_still \("), server.output()
+
+
+def test_nothing_is_said_of_a_server_that_is_only_busy(serve_app: Serve) -> None:
+    """Many handlers that take their time, none of them in the loop, or only shortly."""
+    server = serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps({})})
+    for _ in range(20):
+        assert server.get("/echo/").status == 200
+    server.stop()
+    assert "blocked" not in server.output()
+
+
+def test_it_can_be_switched_off(serve_app: Serve) -> None:
+    server = serve_app("support.project.wsgi", "--blocked-warning", "0")
+    with open_socket(server, "/observing/block/?seconds=0.6"):
+        assert server.get("/echo/").status == 200
+    server.stop()
+    assert "blocked" not in server.output()

@@ -17,8 +17,12 @@ from support.server import LiveServer
 def open_socket(server: LiveServer, path: str, *headers: tuple[str, str]) -> RawClient:
     """A raw websocket."""
     client = server.connect()
-    head = handshake(client, path, server.netloc, *headers)
-    assert head.status == 101, head
+    try:
+        head = handshake(client, path, server.netloc, *headers)
+        assert head.status == 101, head
+    except BaseException:
+        client.close()
+        raise
     return client
 
 

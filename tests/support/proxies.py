@@ -111,6 +111,8 @@ class Proxy:
     program = ""
     #: Whether it takes websockets over HTTP/2 (RFC 8441) from clients.
     extended_connect = False
+    #: Whether it gives a new websocket to the server that has the fewest.
+    counts_connections = True
     #: Replacement that lets it drop a silent websocket after :data:`SHORT` seconds.
     short_idle: Mapping[str, str] = {}
 
@@ -275,6 +277,7 @@ class Traefik(Proxy):
     """Traefik of its wheel."""
 
     program = "traefik"
+    counts_connections = False
 
     def configure(self) -> list[str]:
         changes = {

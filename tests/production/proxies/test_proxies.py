@@ -5,6 +5,7 @@ What passes through must be what a direct client sees, and what a client claims 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -142,16 +143,14 @@ def test_sockets_are_spread_and_sessions_need_no_stickiness(site: Site) -> None:
     """Twenty sockets of one visitor: half on each server, and signed in on both."""
     member = Member(site, "ada")  # type: ignore[arg-type]
     eventually(lambda: site.connections() == [0, 0], what="sockets of other tests are open")
-    sockets = [member.open("/members/session/blocking/") for _ in range(20)]
-    try:
+    with contextlib.ExitStack() as opened:
+        path = "/members/session/blocking/"
+        sockets = [opened.enter_context(member.open(path)) for _ in range(20)]
         first, second = site.connections()
         assert first + second == 20
         assert abs(first - second) <= 4, (first, second)
         for client in sockets:
             assert json.loads(ask(client, b"get _auth_user_id")) is not None
-    finally:
-        for client in sockets:
-            client.close()
 
 
 def test_a_client_that_vanishes_is_noticed(site: Site) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import threading
 from collections import Counter
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from production.proxies.sites import Site
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
+from support.proxies import Proxy
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 
@@ -92,3 +95,28 @@ def test_websockets_of_a_restarting_server_move_to_the_other(start_site: Start) 
     with open_socket(site, "/ws/echo/") as client:  # type: ignore[arg-type]
         assert ask(client, b"again") == "again"
     site.servers[number] = site.start_server(site.ports[number])
+
+
+def test_a_server_that_is_back_gets_the_next_websockets(
+    start_site: Start, proxied: type[Proxy]
+) -> None:
+    """Those who count connections fill it up; Traefik only takes turns."""
+    site = start_site()
+    site.servers[0].signal(signal.SIGTERM)
+    assert site.servers[0].wait() == 0
+    with contextlib.ExitStack() as opened:
+
+        def open_sockets(count: int) -> None:
+            for _ in range(count):
+                opened.enter_context(open_socket(site, "/ws/echo/"))  # type: ignore[arg-type]
+
+        open_sockets(10)
+        site.servers[0] = site.start_server(site.ports[0])
+        eventually(
+            lambda: json.loads(site.get("/ws/census/").body)[0] == 0,
+            what="the proxy does not ask the server that is back",
+        )
+        open_sockets(8)
+        back, stayed = site.connections()
+        assert back + stayed == 18
+        assert back >= (7 if proxied.counts_connections else 3)

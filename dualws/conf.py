@@ -1,6 +1,6 @@
 """The settings: what may be set, what is valid, and the ``ServerConfig`` they make.
 
-Law: *one list*. The fields of :class:`dualws.contract.ServerConfig` are the settings
+Law: *one list*. The fields of :class:`dualws.config.ServerConfig` are the settings
 (``DUALWS_`` and the name in capitals) and the options of ``dualws serve`` (the name with
 hyphens); their help is its docstring. An option counts before a setting, a setting
 before the default. Django is imported only by what is handed its settings.
@@ -44,7 +44,7 @@ _RANGES = {"compression_window_bits": (8, 15), "workers": (0, 512)}
 class Field:
     """One field of the configuration.
 
-    :param name: its name in :class:`dualws.contract.ServerConfig`
+    :param name: its name in :class:`dualws.config.ServerConfig`
     :param type: ``bool``, ``int``, ``float``, ``str``, or ``tuple`` (of strings)
     :param default: its default
     :param help: what its docstring says of it, on one line

@@ -22,7 +22,7 @@ class InsideServer:
     """A running server.
 
     :param application: what it serves
-    :param settings: of :class:`dualws.contract.ServerConfig`
+    :param settings: of :class:`dualws.config.ServerConfig`
     """
 
     def __init__(self, application: WSGIApplication, **settings: Any) -> None:

@@ -121,7 +121,7 @@ _WEBSOCKETS = (
         "simple-websocket-gevent",
         "simple-websocket on gunicorn's gevent worker",
         f"{_GUNICORN} -k gevent --worker-connections 12000 simple_websocket_echo:application",
-        *("simple-websocket", "gunicorn", "gevent"),
+        *("simple-websocket", "gunicorn", "gevent", "packaging"),
     ),
     _peer(
         "simple-websocket-gthread",
@@ -137,7 +137,7 @@ _SERVERS = (
         "gunicorn-gevent",
         "a trivial view on gunicorn's gevent worker",
         f"{_GUNICORN} -k gevent http_site.wsgi",
-        *("gunicorn", "gevent"),
+        *("gunicorn", "gevent", "packaging"),
     ),
     _http(
         "gunicorn-gthread",

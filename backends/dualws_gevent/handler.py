@@ -37,6 +37,11 @@ _logger = logging.getLogger("dualws.server")
 #: Seconds, and bytes, that a client gets to read the answer before the connection is closed.
 _LINGER = 2.0
 _LINGERED = 4 * 1024 * 1024
+#: Requests of one connection that are served before the others get a turn. A client whose next
+#: request is always there already would otherwise be served alone.
+_TURN = 8
+#: Seconds; any time that is not 0 makes the loop go around.
+_MOMENT = 1e-9
 
 
 class UpgradableWSGIHandler(pywsgi.WSGIHandler):
@@ -63,6 +68,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         self.busy = False
         self.response: Response | None = None
         self._after: Callable[[], object] | None = None
+        self._served = 0
 
     # -- the connection ------------------------------------------------------------
 
@@ -160,9 +166,11 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
                 self._linger()
             return False
         self.busy = False
-        if self.reader.buffer:
-            # A client that sends its requests in advance must not keep the others waiting.
-            gevent.sleep(0)
+        self._served += 1
+        if self.reader.buffer or not self._served % _TURN:
+            # A client that sends its requests in advance must not keep the others waiting. A
+            # sleep of 0 would come back before the loop looks at the other sockets.
+            gevent.sleep(_MOMENT)
         return True
 
     # -- one request ---------------------------------------------------------------

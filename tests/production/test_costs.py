@@ -1,0 +1,101 @@
+"""What a message and a request may cost: calls of Python and C functions, and system calls.
+
+Law: a figure here is a ceiling that was true when it was written. Faster code lowers it; code
+that needs more must be worth it, and says so where it raises the figure.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from dualws.bench import wire
+from support.server import LiveServer
+
+#: Enough that what happens once (a timer, a full buffer) does not show.
+MESSAGES = 400
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Most calls, of them system calls, for one message or request."""
+
+    calls: float
+    system_calls: float
+
+
+#: path, messages sent at a time -> what each may cost. On gevent a coroutine runs in a thread that
+#: no profile function reaches: only what the hub does for it is counted.
+ECHOES = {
+    ("/echo/", 1): {"gevent": Cost(60, 2.1), "tornado": Cost(65, 2.1)},
+    ("/echo/", 16): {"gevent": Cost(37, 1.1), "tornado": Cost(37, 1.1)},
+    ("/async/echo/", 1): {"gevent": Cost(34, 2.1), "tornado": Cost(62, 2.1)},
+    ("/async/echo/", 16): {"gevent": Cost(10, 1.1), "tornado": Cost(37, 1.1)},
+    ("/events/echo/", 1): {"gevent": Cost(88, 2.1), "tornado": Cost(84, 2.1)},
+}
+REQUESTS = {"gevent": Cost(730, 2.6), "tornado": Cost(985, 3.1)}
+
+# Later Pythons put comprehensions into the function around them, and count otherwise.
+pytestmark = pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="the figures are those of Python 3.11"
+)
+
+
+def cost_of(live: LiveServer, number: int, work: Callable[[], None]) -> Cost:
+    """What *work*, which is *number* messages, costs for each."""
+
+    def counts() -> Cost:
+        found = live.get_json("/counts/")
+        return Cost(found["calls"], found["system calls"])
+
+    work()
+    counts()
+    empty, before = counts(), counts()
+    work()
+    after = counts()
+    return Cost(
+        (after.calls - before.calls - (before.calls - empty.calls)) / number,
+        (after.system_calls - before.system_calls - (before.system_calls - empty.system_calls))
+        / number,
+    )
+
+
+@pytest.mark.parametrize(("path", "at_once"), ECHOES)
+def test_an_echo_costs_no_more_than_it_did(
+    backend: str, serve_app: Callable[..., LiveServer], path: str, at_once: int
+) -> None:
+    limit = ECHOES[path, at_once][backend]
+    live = serve_app("support.counted:application")
+    data = wire.payload(32)
+    frames, answer = wire.masked(data, True) * at_once, wire.echoed(data, True) * at_once
+    with live.connect() as client:
+        client.send(wire.handshake(*live.address, path))
+        assert client.read_head().status == 101
+
+        def echo() -> None:
+            for _ in range(MESSAGES // at_once):
+                client.send(frames)
+                assert client.read(len(answer)) == answer
+
+        cost = cost_of(live, MESSAGES, echo)
+    assert 0 < cost.calls <= limit.calls
+    assert 0 < cost.system_calls <= limit.system_calls
+
+
+def test_a_request_costs_no_more_than_it_did(
+    backend: str, serve_app: Callable[..., LiveServer]
+) -> None:
+    live = serve_app("support.counted:application")
+    with live.connect() as client:
+
+        def ask() -> None:
+            for _ in range(MESSAGES):
+                client.send(wire.request(*live.address, "/http/"))
+                assert client.read_response().status == 200
+
+        cost = cost_of(live, MESSAGES, ask)
+    assert 0 < cost.calls <= REQUESTS[backend].calls
+    assert 0 < cost.system_calls <= REQUESTS[backend].system_calls

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dualws.contract import ConnectionOwner, Lock
 from dualws.tcp import acknowledged, departure
 
-#: Most that is taken from one peer before the others get a turn.
+#: Bytes that are taken from a peer at a time, and from one that has more than that: the most
+#: before the others get a turn.
 READ_SIZE = 64 * 1024
+READ_SIZE_LARGE = 256 * 1024
 #: Buffered data is sent in pieces of this size, so that the buffer is not copied whole.
 _WRITE_SIZE = 256 * 1024
 
@@ -41,6 +43,8 @@ class SocketTransport(ABC):
         self._lock = lock
         self._early = early
         self._buffer = bytearray()
+        #: bytes that are received at a time, at most
+        self.read_size = READ_SIZE
         self._paused = True
         self._eof = False
         self._closing = False
@@ -83,13 +87,15 @@ class SocketTransport(ABC):
 
     def _on_readable(self) -> None:
         try:
-            data = self._recv(READ_SIZE)
+            data = self._recv(self.read_size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lost(None if self._discarding else error)
             return
         if data:
+            if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
+                self.adapt(len(data))
             if not self._discarding:
                 self._owner.data_received(data)
         elif self._discarding:
@@ -98,6 +104,10 @@ class SocketTransport(ABC):
             self._eof = True
             self._watch_reading(False)
             self._owner.eof_received()
+
+    def adapt(self, size: int) -> None:
+        """Read more at a time from a peer that sends large messages, of which *size* has come."""
+        self.read_size = READ_SIZE_LARGE if size >= READ_SIZE else READ_SIZE
 
     # -- writing -----------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dualws.contract import Lock
-from dualws.transport import READ_SIZE
 
 if TYPE_CHECKING:
     from dualws_tornado.runtime import Runtime
@@ -252,7 +251,7 @@ class ReadingWaiter:
             if not ready or self._woken or self._rung:
                 break
             try:
-                data = transport.receive(READ_SIZE)
+                data = transport.receive(transport.read_size)
             except (BlockingIOError, InterruptedError):
                 data = b""
             except OSError as error:

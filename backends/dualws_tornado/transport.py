@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from dualws import contract
 from dualws.contract import ConnectionOwner
-from dualws.transport import SocketTransport
+from dualws.transport import READ_SIZE, SocketTransport
 from dualws_tornado.reading import ReadingWaiter
 from dualws_tornado.runtime import Runtime, Timer
 
@@ -75,6 +75,8 @@ class Transport(SocketTransport):
 
     def deliver(self, data: bytes) -> None:
         """Hand over what the handler's thread has read."""
+        if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
+            self.adapt(len(data))
         try:
             self._owner.data_received(data)
         except Exception:

@@ -1,4 +1,4 @@
-"""The measurement that the page on capacity names: it runs on both backends and says its figures."""
+"""The measurement that the page on capacity names: it runs on both backends and tells figures."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from support.raw import RawClient, Response
 from support.server import LiveServer
 from support.timing import eventually
 
-#: Django's settings behind a proxy that sets these headers itself.
-BEHIND_A_PROXY = {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"]}
+#: Options of dualws behind a proxy on the same machine.
+BEHIND_A_PROXY = ("--trusted-proxies", "127.0.0.1")
 
 
 class Site:
@@ -39,7 +38,7 @@ class Site:
     ) -> None:
         self.backend = backend
         self.folder = folder
-        self.options = options
+        self.options = (*BEHIND_A_PROXY, *options)
         self.ports = free_ports(2)
         self.servers: list[LiveServer] = []
         self._stops = contextlib.ExitStack()
@@ -63,7 +62,6 @@ class Site:
             folder=self.folder,
             options=self.options,
             port=port,
-            env={"DUALWS_TEST_SETTINGS": json.dumps(BEHIND_A_PROXY)},
         )
 
     @property

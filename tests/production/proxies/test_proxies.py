@@ -48,8 +48,21 @@ def test_a_view_sees_the_visitor_and_not_the_claims(site: Site) -> None:
         seen = seen_by_view(site, client, *CLAIMS)
     assert seen["scheme"] == "https"
     assert seen["host"] == site.netloc
-    assert seen["meta"]["HTTP_X_FORWARDED_FOR"] == VISITOR
+    assert seen["meta"]["REMOTE_ADDR"] == VISITOR
+    assert seen["meta"]["wsgi.url_scheme"] == "https"
     assert seen["meta"].get("HTTP_FORWARDED", "") == ""
+
+
+def test_what_is_sent_past_the_proxy_is_not_believed(site: Site) -> None:
+    """An address of this machine that is no proxy's."""
+    with socket.create_connection(
+        site.servers[0].address, TIMEOUT, source_address=(VISITOR, 0)
+    ) as direct:
+        claims = "".join(f"{name}: {value}\r\n" for name, value in CLAIMS)
+        direct.sendall(f"GET /echo/ HTTP/1.0\r\nHost: a\r\n{claims}\r\n".encode())
+        answer = direct.makefile("rb").read()
+    seen = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (seen["meta"]["REMOTE_ADDR"], seen["scheme"]) == (VISITOR, "http")
 
 
 def test_http2_to_the_browser(site: Site) -> None:

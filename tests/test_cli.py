@@ -49,6 +49,11 @@ from config import application
 
 #: Values of options that would not take just any text.
 _SPECIAL: dict[str, str | tuple[str, ...]] = {
+    "access_log_format": "json",
+    "live_path": "/a",
+    "metrics_bind": ("127.0.0.1:0", "127.0.0.1:0"),
+    "metrics_path": "/b",
+    "ready_path": "/c",
     "client_certificates": "optional",
     "sni_certificates": ("a.example=a.pem", "b.example=b.pem,b.key"),
     "trusted_headers": ("x-forwarded-host", "x-forwarded-port"),

@@ -1,4 +1,4 @@
-"""The programs of the guide's pages on addresses, the database, sessions and security.
+"""The programs of the guide's pages on `ws`, addresses, the database, sessions and security.
 
 Law: what a page shows is what is served here, to the letter: its blocks begin with a comment
 that names their file.
@@ -111,3 +111,26 @@ def test_security(serve_page: Callable[..., LiveServer]) -> None:
         assert read_frame(client).close_code == 4401
     with Member(server, "ada").open("/members-only/") as client:
         assert answer(client) == "hello ada"
+
+
+def test_websocket(serve_page: Callable[..., LiveServer]) -> None:
+    server = serve_page(
+        "websocket", "import guide_websocket", 'path("g/", include(guide_websocket))'
+    )
+    with server.connect() as client:
+        assert frames.handshake(client, "/g/chat/blue/", server.netloc).status == 302
+    with Member(server, "ada").open("/g/chat/blue/") as client:
+        assert ask(client, b"hello") == "ada in blue: hello"
+    with open_socket(server, "/g/clock/") as client:
+        told = json.loads(ask(client, b'"Europe/Madrid"'))
+        assert told == {"zone": "Europe/Madrid", "day": "2026-11-22"}
+        assert "error" in json.loads(ask(client, b"{"))
+    with open_socket(server, "/g/report/") as client:
+        lines = [read_frame(client) for _ in range(3)]
+        assert [line.payload for line in lines] == [b"line 0\n", b"line 1\n", b"line 2\n"]
+        assert [line.fin for line in lines] == [False, False, True]
+    with open_socket(server, "/g/until-gone/") as client:
+        assert answer(client) == "tick"
+        assert ask(client) == "tick"
+        client.send(build(frames.CLOSE, frames.close_payload(4000)))
+        assert read_frame(client).close_code == 4000

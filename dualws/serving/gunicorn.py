@@ -34,6 +34,7 @@ from gunicorn.workers import base
 
 from dualws import bootstrap
 from dualws.errors import ConfigurationError
+from dualws.observing import shared
 from dualws.serving.preload import PrepareAtImport
 from dualws.serving.share import Board, Share
 
@@ -60,6 +61,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
     def setup(cls) -> None:
         """Called by gunicorn's configuration, before the arbiter preloads and when it reloads."""
         cls._backend_name = None
+        # For the figures of all workers together.
+        shared.prepare_folder()
         PrepareAtImport.install(cls._choose)
 
     @classmethod
@@ -164,6 +167,10 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         server.drain_limit = max(self.cfg.graceful_timeout - _MARGIN, 0.0)
         server.share = self.share
         server.on_opened = self._beat
+        if self.cfg.accesslog or self.cfg.syslog or self.cfg.logconfig or self.cfg.logconfig_dict:
+            from dualws.observing.access import to_gunicorn
+
+            server.on_access = to_gunicorn(self.log)
         if not self.alive:
             return
         try:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -267,6 +268,34 @@ def test_usr1_reopens_the_log(start: Start, tmp_path: Path, runner: str) -> None
     eventually(logs, what="the workers do not write to it")
     eventually(lambda: "Handling signal: usr1" in moved.read_text(), what="wrong log")
     assert moved.stat().st_size < written + 2000
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_access_log_is_gunicorns(start: Start, tmp_path: Path, runner: str) -> None:
+    log = tmp_path / "access.log"
+    fleet = start(runner=runner, config="accesslog = 'access.log'\n")
+    with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+        pid = who(client)
+    assert fleet.get("/page/?logged").status == 200
+    eventually(lambda: '"GET /page/?logged HTTP/1.1" 200' in log.read_text(), what="no line")
+    eventually(lambda: log.read_text().count('"GET /blocking/ HTTP/1.1" 101') == 2, what="not two")
+    assert pid in fleet.workers()
+
+
+def test_figures_of_all_workers_are_added_up(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    fleet = start(options=("--metrics-bind", f"127.0.0.1:{port}"))
+    clients = open_in_each(fleet)
+
+    def added_up() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return "dualws_workers 2.0" in lines and "dualws_connections 2.0" in lines
+
+    eventually(added_up, what="the figures are not those of both")
+    for client in clients.values():
+        client.close()
 
 
 def test_max_requests_counts_handshakes_and_replaces_the_worker(start: Start, diary: Diary) -> None:

@@ -96,15 +96,24 @@ def test_the_nginx_of_the_compose_file(tmp_path: Path) -> None:
 
 
 def test_the_kubernetes_manifest() -> None:
-    path = DEPLOY / "kubernetes" / "dualws.yaml"
-    accepts(SCRIPTS / "kubernetes-validate", "--strict", path)
+    file = DEPLOY / "kubernetes" / "dualws.yaml"
+    accepts(SCRIPTS / "kubernetes-validate", "--strict", file)
     pod = manifest("Deployment")["spec"]["template"]["spec"]
     (web,) = pod["containers"]
     before = web["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > before + DRAIN + 10
-    ports = {port["name"] for port in web["ports"]}
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert next(iter(web[probe].values()))["port"] in ports
+    ports = {port["name"]: port["containerPort"] for port in web["ports"]}
+    assert web["args"][3:] == [
+        *("--bind", f"0.0.0.0:{ports['http']}"),
+        *("--metrics-bind", f"0.0.0.0:{ports['metrics']}"),
+    ]
+    config = ServerConfig()
+    for probe, path in (
+        ("startupProbe", config.ready_path),
+        ("readinessProbe", config.ready_path),
+        ("livenessProbe", config.live_path),
+    ):
+        assert web[probe]["httpGet"] == {"path": path, "port": "metrics"}
 
 
 if sys.platform == "linux":

@@ -62,12 +62,16 @@ def test_the_two_services_differ_in_their_addresses_only() -> None:
     one = (UNITS / "dualws.service").read_text().splitlines()
     each = (UNITS / "dualws@.service").read_text().splitlines()
     assert {line for line in one if line not in each} == {
-        "# mysite on dualws, on the socket that dualws.socket opens.",
+        "# mysite on dualws: several processes on the socket that dualws.socket opens.",
         "Description=mysite",
         "Requires=dualws.socket",
+        "Type=notify",
+        "# As many workers as cores.",
         command(),
+        "# systemctl reload: new workers with the new code, then the old ones drain.",
+        "ExecReload=/bin/kill -HUP $MAINPID",
     }
-    assert f"{command()} --bind 127.0.0.1:%i" in each
+    assert command().replace("--workers 2", "--bind 127.0.0.1:%i") in each
 
 
 def command() -> str:

@@ -157,6 +157,13 @@ def test_the_command_prints_the_matrix_and_writes_the_reports(backend: str, tmp_
     assert all(path.stat().st_size > 500 for path in files)
 
 
+@pytest.mark.needs("openssl")
+def test_the_command_speaks_tls(backend: str) -> None:
+    words = ["conformance", "--backend", backend, "--group", "early", "--group", "environ", "--tls"]
+    run_ = CliRunner().invoke(cli, words)
+    assert run_.exit_code == 0, run_.output
+
+
 def test_the_command_without_a_backend_of_that_name() -> None:
     words = [sys.executable, "-m", "dualws_conformance", "--backend", "nonesuch"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT * 4, check=False)

@@ -28,7 +28,7 @@ from gunicorn.errors import AppImportError
 from dualws import bootstrap, conf
 from dualws.contract import ServerConfig, WSGIApplication
 from dualws.errors import ApplicationNotFound
-from dualws.serving import listen
+from dualws.serving import listen, rehearsal
 from dualws.serving.probe import probe_settings
 
 _WORKER = "dualws.serving.gunicorn.Worker"
@@ -141,6 +141,11 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
             self.WORKERS.update(leaving)
 
     def reload(self) -> None:
+        """As gunicorn, unless the new code cannot start: then the old workers stay."""
+        problem = rehearsal.problem(self.app.app_uri, self.app.options)
+        if problem is not None:
+            self.log.error("Not reloaded, the old workers stay: %s", problem)
+            return
         now = time.monotonic_ns() // 1000
         systemd.sd_notify(f"RELOADING=1\nMONOTONIC_USEC={now}", self.log)
         try:

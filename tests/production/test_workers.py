@@ -176,6 +176,24 @@ def test_hup_runs_the_changed_code(start: Start, diary: Diary, tmp_path: Path, r
     assert "Traceback" not in fleet.text()
 
 
+@pytest.mark.parametrize("mistake", ["def application(:\n", "1 / 0\n"])
+def test_hup_with_code_that_cannot_start_changes_nothing(
+    start: Start, tmp_path: Path, mistake: str
+) -> None:
+    (tmp_path / "code_of_site.py").write_text(_CODE.format(version=1))
+    fleet = start(application="code_of_site")
+    clients = open_in_each(fleet)
+    (tmp_path / "code_of_site.py").write_text(mistake)
+    fleet.signal(signal.SIGHUP)
+    assert fleet.stderr.wait_for(r"Not reloaded, the old workers stay: .*(\n.*)*Error")
+    for pid, client in clients.items():
+        assert who(client) == pid
+    (tmp_path / "code_of_site.py").write_text(_CODE.format(version=2))
+    fleet.signal(signal.SIGHUP)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+    assert fleet.get("/version/").body == b"2"
+
+
 def test_ttin_and_ttou(start: Start) -> None:
     fleet = start(workers=1)
     (first,) = fleet.workers()

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from dualws.config import ServerConfig as ServerConfig
+from dualws.errors import ConfigurationError
 from dualws.waiting import Lock as Lock
 from dualws.waiting import Runtime as Runtime
 from dualws.waiting import Timer as Timer
@@ -169,6 +170,10 @@ class Server(ABC):
     :param sockets: bound and listening sockets; the server owns them from now on
     """
 
+    #: whether it greets new connections with :attr:`greeter`, as TLS and the PROXY protocol need;
+    #: a backend that does says so
+    greets: ClassVar[bool] = False
+
     def __init__(
         self,
         backend: Backend,
@@ -221,6 +226,11 @@ class Server(ABC):
             from dualws.serving.forwarded import ForwardedMiddleware
 
             self.application = ForwardedMiddleware(self.application, self.config)
+        if (self.config.certfile or self.config.proxy_protocol) and not self.greets:
+            raise ConfigurationError(
+                f"The backend {self.backend.name!r} has neither TLS nor the PROXY protocol. Leave "
+                f"--certfile and --proxy-protocol out and put a proxy in front, or take another one"
+            )
         if self.config.certfile:
             from dualws.tls.certificates import Certificates
 

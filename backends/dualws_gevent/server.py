@@ -130,6 +130,8 @@ def _serve_http(
 class WebSocketServer(Server):
     """Implements :class:`dualws.contract.Server` on gevent."""
 
+    greets = True
+
     def __init__(
         self,
         backend: Backend,

@@ -95,6 +95,8 @@ class WebSocketServer(Server):
     :param sockets: bound and listening sockets; owned from now on
     """
 
+    greets = True
+
     def __init__(
         self,
         backend: Backend,

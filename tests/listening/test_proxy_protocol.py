@@ -9,13 +9,16 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.sync.client import connect
 
+from dualws.contract import Backend, Server, ServerConfig
+from dualws.errors import ConfigurationError
 from dualws.serving.proxy_protocol import BadPreamble, Preamble, parse
 from support import frames
 from support.certificates import Authority
@@ -270,6 +273,23 @@ def test_a_proxy_behind_the_proxy_is_believed_when_listed(site: Path, backend: s
             client.send(GOOD["1, IPv4"][0])
             client.send_request("GET", "/", ("Host", "a"), forwarded)
             assert json.loads(client.read_response().body)["REMOTE_ADDR"] == expected
+
+
+def test_a_backend_that_does_not_greet_serves_nobody_in_plain_text() -> None:
+    class Other(Server):
+        runtime = cast(Any, None)
+
+        def run(self, **signals: Any) -> None: ...
+
+        def stop(self) -> None: ...
+
+    backend = cast(Backend, SimpleNamespace(name="other"))
+    for config in (
+        ServerConfig(proxy_protocol=True, trusted_proxies=("unix",)),
+        ServerConfig(certfile="cert.pem"),
+    ):
+        with pytest.raises(ConfigurationError, match="'other' has neither TLS nor the PROXY"):
+            Other(backend, lambda environ, start_response: [], config, ())
 
 
 def test_it_needs_a_list(site: Path, backend: str) -> None:

@@ -52,7 +52,9 @@ def commands() -> list[list[str]]:
     units = "".join(path.read_text() for path in (DEPLOY / "systemd").glob("*.service"))
     in_units = re.findall(r"^ExecStart=\S+/dualws (.*)$", units, re.M)
     pod = manifest("Deployment")["spec"]["template"]["spec"]["containers"][0]
-    found = [yaml.safe_load(in_image[0])[1:], pod["args"][1:], *map(shlex.split, in_units)]
+    web = yaml.safe_load((DOCKER / "compose.yml").read_text())["services"]["web"]
+    in_containers = [yaml.safe_load(in_image[0])[1:], web["command"][1:], pod["args"][1:]]
+    found = [*in_containers, *map(shlex.split, in_units)]
     return [[word.replace("%i", "8001") for word in words] for words in found]
 
 
@@ -103,9 +105,9 @@ def test_the_kubernetes_manifest() -> None:
     before = web["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > before + DRAIN + 10
     ports = {port["name"]: port["containerPort"] for port in web["ports"]}
-    assert web["args"][3:] == [
-        *("--bind", f"0.0.0.0:{ports['http']}"),
-        *("--metrics-bind", f"0.0.0.0:{ports['metrics']}"),
+    assert web["args"][3:5] == [
+        f"--bind=0.0.0.0:{ports['http']}",
+        f"--metrics-bind=0.0.0.0:{ports['metrics']}",
     ]
     config = ServerConfig()
     for probe, path in (

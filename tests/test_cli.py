@@ -310,6 +310,34 @@ def test_a_wrong_settings_module(site: Path, backend: str) -> None:
     assert without == text
 
 
+def test_workers_without_gunicorn(site: Path) -> None:
+    source = (
+        "import sys\n"
+        "sys.modules['gunicorn'] = None\n"
+        "from dualws.serving.cli import main\n"
+        "main(['serve', 'config', '--workers', '2'])\n"
+    )
+    done = python(site, "-c", source)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: Several workers need gunicorn, which is not installed: pip install gunicorn\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--workers", "2", "--bind", "8000"), "Give the host too: 127.0.0.1:8000"),
+        (("--workers", "1000"), "--workers is 1000, out of range"),
+        (("--workers", "2", "--ping-interval", "-1"), "--ping-interval is -1.0, out of range"),
+    ],
+)
+def test_workers_with_wrong_options(
+    site: Path, backend: str, options: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(site, "serve", "config", "--backend", backend, *options)
+
+
 def test_an_unknown_backend(site: Path) -> None:
     assert "no backend 'nothing'" in refused(site, "serve", "config", "--backend", "nothing")
     assert "no backend 'none'" in refused(site, "serve", "config", DUALWS_BACKEND="none")

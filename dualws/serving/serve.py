@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from dualws import bootstrap
+from dualws.errors import ConfigurationError
 from dualws.serving.options import backend_option, config_options
 
 
@@ -62,7 +63,15 @@ def _serve_with_workers(
     application: str, backend: str | None, options: dict[str, Any], file: str | None, folder: str
 ) -> None:
     from dualws import __version__
-    from dualws.serving import workers
+
+    try:
+        from dualws.serving import workers
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "gunicorn":
+            raise
+        raise ConfigurationError(
+            "Several workers need gunicorn, which is not installed: pip install gunicorn"
+        ) from error
 
     def announce(where: str, name: str, count: int) -> None:
         click.echo(

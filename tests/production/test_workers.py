@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 import urllib.request
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
+from support.certificates import Authority
 from support.crowd import ask, open_socket
 from support.diary import Diary
 from support.frames import CLOSE, TEXT, build, close_payload, handshake, read_frame
@@ -232,6 +236,59 @@ def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: P
         for pid in (successor, *fleet.workers(successor)):
             if Path(f"/proc/{pid}").exists():
                 os.kill(pid, signal.SIGKILL)
+
+
+# -- listening --------------------------------------------------------------------------
+
+
+@pytest.mark.needs("openssl")
+def test_tls_and_new_certificates_by_hup(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("old", "/CN=old", "IP:127.0.0.1")
+    context = ssl.create_default_context(cafile=authority.certificate)
+    fleet = start(options=("--certfile", str(certificate), "--keyfile", str(key)))
+
+    def connect_securely() -> ClientConnection:
+        return connect(f"wss://{fleet.netloc}/events/", ssl=context)
+
+    def name_of(client: ClientConnection) -> str:
+        assert isinstance(client.socket, ssl.SSLSocket)
+        subject: Any = client.socket.getpeercert()
+        return str(subject["subject"][0][0][1])
+
+    with connect_securely() as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+        assert name_of(client) == "old"
+        new, new_key = authority.issue("new", "/CN=new", "IP:127.0.0.1")
+        new.replace(certificate)
+        new_key.replace(key)
+        old = fleet.workers()
+        fleet.signal(signal.SIGHUP)
+        assert client.recv() == "draining"
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    eventually(lambda: not fleet.workers() & old, what="old workers stay")
+    with connect_securely() as client:
+        assert name_of(client) == "new"
+
+
+def test_a_unix_socket_beside_an_address(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    fleet = start(options=("--bind", f"unix:{path}"))
+    clients = open_in_each(fleet)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(TIMEOUT)
+        sock.connect(str(path))
+        sock.sendall(b"GET /ping/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answered = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert int(answered.rpartition(b"\r\n")[2]) in clients
+    fleet.signal(signal.SIGTERM)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+    assert fleet.wait() == 0
+    assert not path.exists()
 
 
 # -- sharing -----------------------------------------------------------------------------

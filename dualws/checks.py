@@ -159,6 +159,19 @@ def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
             "DUALWS_TRUSTED_PROXIES lists nobody",
             "List your proxies.",
         )
+    if given.get("DUALWS_BODY_TIMEOUT") == 0 and "DUALWS_BODY_MIN_RATE" in given:
+        yield (
+            "DUALWS_BODY_MIN_RATE",
+            "DUALWS_BODY_TIMEOUT is 0, so bodies may take any time",
+            "Remove it, or set a timeout.",
+        )
+    rates = ("DUALWS_MAX_MESSAGE_RATE", "DUALWS_MAX_BYTE_RATE")
+    if "DUALWS_RATE_PATIENCE" in given and not any(given.get(name) for name in rates):
+        yield (
+            "DUALWS_RATE_PATIENCE",
+            f"neither {rates[0]} nor {rates[1]} is set",
+            "Remove it, or set one of them.",
+        )
     origins = given.get("DUALWS_ALLOWED_ORIGINS")
     if isinstance(origins, list | tuple) and "*" in origins and len(origins) > 1:
         others = ", ".join(str(origin) for origin in origins if origin != "*")

@@ -34,6 +34,7 @@ _POSITIVE = {
     "threads",
     "max_header_size",
     "tls_timeout",
+    "rate_patience",
 }
 
 #: fields that must lie between two bounds, both included

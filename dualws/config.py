@@ -80,6 +80,21 @@ class ServerConfig:
         its first request and between requests; 0: any time
     :param response_timeout: how long a client may take nothing of a response before its connection
         is cut; one that reads slowly may take any time; 0: any time
+    :param max_connections: connections at a time, HTTP and websockets together; further ones are
+        refused with 503; 0: any number
+    :param max_connections_per_address: the same for each client address; 429; 0: any number
+    :param max_handshakes: websocket handshakes at a time that the project has not yet answered;
+        further ones are refused with 503; 0: any number
+    :param max_buffered: bytes that may wait, in all websockets together, for peers to read and for
+        handlers to take; over that new requests are refused with 503, and websockets whose peers
+        are slow are closed with 1008 when more is sent to them; 0: any number
+    :param websocket_idle_timeout: a websocket without a message, either way, for this long is
+        closed with 4408; 0: never
+    :param max_message_rate: messages a second that a peer may send on the average, with bursts
+        of as many; more wait, and after rate_patience seconds the websocket is closed with 1008;
+        0: any
+    :param max_byte_rate: the same for bytes; 0: any
+    :param rate_patience: how long a peer may go on sending more than the two rates
     :param access_log: log a line for each request, and for each websocket at its beginning and
         its end, to the logger ``dualws.access``
     :param access_log_format: form of those lines: ``common``, ``combined``, ``json``, or
@@ -140,6 +155,14 @@ class ServerConfig:
     body_min_rate: int = 240
     http_idle_timeout: float = 75.0
     response_timeout: float = 60.0
+    max_connections: int = 0
+    max_connections_per_address: int = 0
+    max_handshakes: int = 0
+    max_buffered: int = 256 * 1024 * 1024
+    websocket_idle_timeout: float = 0.0
+    max_message_rate: int = 0
+    max_byte_rate: int = 0
+    rate_patience: float = 10.0
     access_log: bool = False
     access_log_format: str = "combined"
     metrics_bind: tuple[str, ...] = ()

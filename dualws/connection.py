@@ -111,6 +111,11 @@ class Connection(Sender):
         self.server.connections.add(self)
         transport.resume_reading()
 
+    @property
+    def received(self) -> int:
+        """Bytes of messages, whole ones and one under way, that wait in memory."""
+        return self._inbox_bytes + self._stream.held
+
     # -- from the transport --------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:

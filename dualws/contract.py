@@ -181,11 +181,17 @@ class Server(ABC):
         config: ServerConfig,
         sockets: Sequence[socket.socket],
     ) -> None:
+        from dualws.limits.gate import Gate
+        from dualws.limits.limits import Limits
         from dualws.middleware import WebSocketMiddleware
 
         self.backend = backend
-        self.application: WSGIApplication = WebSocketMiddleware(application, self)
         self.config = config
+        #: what clients may take of it
+        self.limits = Limits(self)
+        self.application: WSGIApplication = Gate(
+            WebSocketMiddleware(application, self), self.limits
+        )
         #: what new connections are served with; None without TLS
         self.certificates: Certificates | None = None
         #: greets new connections; None where HTTP begins with their first byte
@@ -315,6 +321,7 @@ class Server(ABC):
             self.connections.discard(connection)
         else:
             self.seeing.socket_closed(connection)
+        self.limits.lost(connection)
         if self.on_empty is not None and not self.connections:
             on_empty, self.on_empty = self.on_empty, None
             on_empty()
@@ -337,6 +344,7 @@ class Server(ABC):
 
         pubsub.use_lock(self.runtime.lock())
         self._observers = observing.begin(self)
+        self.limits.begin()
         self._keepalive = Keepalive(self)
         if self.on_opened is not None:
             self.on_opened()
@@ -349,6 +357,7 @@ class Server(ABC):
         self._keepalive.stop()
         for taken in tuple(self.raw_sockets):
             taken.leave()
+        self.limits.end()
         close_all(self)
         for taken in tuple(self.raw_sockets):
             taken.abort()

@@ -21,7 +21,6 @@ from dualws.protocol.deflate import Deflate, negotiate
 from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
-from dualws.protocol.stream import Stream
 from dualws.refusals import for_frameworks
 
 if TYPE_CHECKING:
@@ -309,10 +308,9 @@ class WebSocket(Face):
         deflate = self._agree(config.compression if compression is None else compression)
         extensions = "" if deflate is None else str(deflate.agreement)
         head = self.handshake.response_head(subprotocol, extensions, headers)
-        stream = Stream(config.max_message_size, deflate=deflate)
         seeing = self.server.seeing
         kind = Connection if seeing is None else seeing.connection_type
-        connection = kind(self.server, stream, deflate)
+        connection = self.server.limits.new_connection(kind, deflate)
         try:
             transport = self._upgrade.switch(head, connection)
         except ConnectionError as error:
@@ -322,6 +320,7 @@ class WebSocket(Face):
         database.count_connections()
         if seeing is not None:
             seeing.socket_opened(self, connection)
+        self.server.limits.accepted(connection, transport, self.environ)
         connection.open(transport)
         if self.identity is not None:
             from dualws import auth

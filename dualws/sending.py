@@ -128,6 +128,10 @@ class Sender(ABC):
     def config(self) -> ServerConfig:
         return self.server.config
 
+    def allow(self, size: int) -> None:
+        """Let *size* bytes wait for the peer from now on."""
+        self._limit = size
+
     @property
     def closed(self) -> bool:
         """Whether nothing can be sent any more."""
@@ -238,7 +242,8 @@ class Sender(ABC):
                 return False
             return True
         if slow:
-            self._too_slow("its buffer is full")
+            full = "its buffer is full" if self._limit else "all websockets' buffers are full"
+            self._too_slow(full)
         else:
             self._held_up()
         return False

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from dualws.contract import ConnectionOwner, Lock
+from dualws.limits.counting import Account
 from dualws.tcp import acknowledged, departure
 
 #: Bytes that are taken from a peer at a time, and from one that has more than that: the most
@@ -50,6 +51,8 @@ class SocketTransport(ABC):
         self._closing = False
         self._discarding = False
         self._closed = False
+        #: counts what waits for the peers of all websockets; None counts nothing
+        self.account: Account | None = None
 
     # -- what a backend provides -------------------------------------------------
 
@@ -121,6 +124,8 @@ class SocketTransport(ABC):
                 return 0
             if self._buffer:
                 self._buffer += data
+                if self.account is not None:
+                    self.account.add(len(data))
                 return len(self._buffer)
             try:
                 sent = self._send(data)
@@ -134,6 +139,8 @@ class SocketTransport(ABC):
                 return 0
             self._buffer += memoryview(data)[sent:]
             buffered = len(self._buffer)
+            if self.account is not None:
+                self.account.add(buffered)
         self._call_soon(self._start_writing)
         return buffered
 
@@ -153,6 +160,8 @@ class SocketTransport(ABC):
             else:
                 failure = None
                 del self._buffer[:sent]
+                if self.account is not None:
+                    self.account.add(-sent)
             empty = not self._buffer
         if failure is not None:
             self._lost(failure)
@@ -207,6 +216,8 @@ class SocketTransport(ABC):
             if self._closed:
                 return
             self._closed = True
+            if self.account is not None and self._buffer:
+                self.account.add(-len(self._buffer))
             self._buffer.clear()
         self._watch_reading(False)
         self._watch_writing(False)

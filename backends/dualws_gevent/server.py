@@ -19,6 +19,7 @@ from gevent.hub import GreenletExit
 from greenlet import getcurrent
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+from dualws.limits.refusals import MOST_REFUSED, too_many
 from dualws.serving.listen import BACKLOG
 from dualws.serving.share import PAUSE
 from dualws_gevent.handler import UpgradableWSGIHandler
@@ -34,6 +35,8 @@ __all__ = ["Listener", "UpgradableWSGIHandler", "WebSocketServer"]
 
 _logger = logging.getLogger("dualws.server")
 
+#: Seconds that a connection which is one too many gets to read that.
+_REFUSAL = 1.0
 #: Seconds that requests in progress get when the server stops.
 _GRACE = 1.0
 
@@ -111,6 +114,10 @@ def _serve_http(
 ) -> Callable[[], object] | None:
     owner = listener.owner
     owner.accepted -= 1
+    most = owner.config.max_connections
+    if most and owner.open_connections() >= most:
+        _refuse(owner, sock)
+        return None
     link = None
     if owner.greeter is not None:
         greeted = owner.greet(listener, sock, address)
@@ -125,6 +132,24 @@ def _serve_http(
         return handler.serve()
     finally:
         owner.left_http(handler)
+
+
+def _refuse(owner: WebSocketServer, sock: GeventSocket) -> None:
+    """Answer a connection that is one too many, and let the client read that."""
+    try:
+        # Plain text is no answer to who begins with TLS.
+        if owner.refusing < MOST_REFUSED and owner.certificates is None:
+            owner.refusing += 1
+            try:
+                with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(_REFUSAL):
+                    sock.sendall(too_many(owner.config.max_connections))
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(64 * 1024):
+                        pass
+            finally:
+                owner.refusing -= 1
+    finally:
+        sock.close()
 
 
 class WebSocketServer(Server):
@@ -149,6 +174,8 @@ class WebSocketServer(Server):
         self.transports: set[Transport] = set()
         #: greenlets of connections that are being greeted
         self._greeting: set[Any] = set()
+        #: connections that are being told that there are too many
+        self.refusing = 0
         #: no further request is read
         self.stopping = False
         self._listeners: list[Listener] = []

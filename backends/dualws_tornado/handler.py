@@ -190,7 +190,9 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             environ.update(link.variables)
         upgrade: Upgrade | None = None
         if not self._size and "Upgrade" in headers:
-            upgrade = environ[ENVIRON_UPGRADE] = Upgrade(self.server, channel, response)
+            upgrade = environ[ENVIRON_UPGRADE] = Upgrade(
+                self.server, channel, response, self.connection
+            )
         try:
             self._call(environ, response)
         except ClientGone:

@@ -26,6 +26,7 @@ from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConn
 from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
+from dualws.limits.refusals import MOST_REFUSED, too_many
 from dualws.loops import run_to_end
 from dualws.serving.listen import BACKLOG
 from dualws.serving.share import PAUSE
@@ -113,6 +114,8 @@ class WebSocketServer(Server):
         self.active: set[UpgradableWSGIHandler] = set()
         self._transports: set[Transport] = set()
         self._greetings: set[asyncio.Task[None]] = set()
+        #: connections that get a last answer
+        self._refused: set[Transport] = set()
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=config.max_header_size, max_body_size=_UNLIMITED
         )
@@ -242,7 +245,7 @@ class WebSocketServer(Server):
         await goodbye.wait()
         for connection in tuple(self.http_connections):
             connection.stream.close()
-        for transport in tuple(self._transports):
+        for transport in (*self._transports, *self._refused):
             transport.abort()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         # Those of closed connections end by themselves within a turn.
@@ -302,7 +305,10 @@ class WebSocketServer(Server):
                 # The listener stays readable: without a pause the loop would spin.
                 self._pause(listener, _ACCEPT_PAUSE)
                 return False
-            if self.greeter is None:
+            most = self.config.max_connections
+            if most and self.open_connections() >= most:
+                self._turn_away(sock, most)
+            elif self.greeter is None:
                 self._serve_http(sock, peer)
             else:
                 self._greet(sock, peer)
@@ -366,4 +372,17 @@ class WebSocketServer(Server):
 
     def _refuse(self, sock: socket.socket, answer: bytes, engine: Engine | None = None) -> None:
         refusal = Refusal()
-        refusal.begin(self._runtime, self.adopt(sock, refusal, b"", engine), answer)
+        transport = self.adopt(sock, refusal, b"", engine)
+        refusal.begin(self._runtime, transport, answer)
+
+    def _turn_away(self, sock: socket.socket, limit: int) -> None:
+        """Answer a connection that is one too many."""
+        # Plain text is no answer to who begins with TLS.
+        if len(self._refused) >= MOST_REFUSED or self.certificates is not None:
+            sock.close()
+            return
+        sock.setblocking(False)
+        refusal = Refusal()
+        transport = Transport(self._runtime, sock, refusal, b"", self._refused.discard)
+        self._refused.add(transport)
+        refusal.begin(self._runtime, transport, too_many(limit))

@@ -21,7 +21,7 @@ from dualws_tornado.workers import Workers
 
 if TYPE_CHECKING:
     from dualws.tls.transport import TlsTransport
-    from dualws_tornado.server import WebSocketServer
+    from dualws_tornado.server import WebSocketServer, _Connection
 
 log = logging.getLogger("dualws.server")
 
@@ -37,10 +37,18 @@ class Upgrade:
     :param server: the server
     :param channel: the way of this request's response
     :param response: falls silent when the connection leaves HTTP
+    :param connection: the connection, which the server then counts elsewhere
     """
 
-    def __init__(self, server: WebSocketServer, channel: Channel, response: Response) -> None:
+    def __init__(
+        self,
+        server: WebSocketServer,
+        channel: Channel,
+        response: Response,
+        connection: _Connection,
+    ) -> None:
         self._server = server
+        self._connection: _Connection | None = connection
         self._workers: Workers = server.workers
         self._channel: Channel | None = channel
         self._response = response
@@ -104,6 +112,7 @@ class Upgrade:
         :param undo: ends a connection that comes when nobody waits for it any more
         """
         channel, self._channel = self._channel, None
+        connection, self._connection = self._connection, None
         if channel is None:
             raise RuntimeError("this request has left HTTP already: that happens once")
         # From here on there is no HTTP, not even an error page.
@@ -116,6 +125,9 @@ class Upgrade:
         def run() -> None:
             try:
                 result = act(channel)
+                # Tornado notices later, and nobody is to be counted twice.
+                if connection is not None:
+                    self._server.http_connections.discard(connection)
             except OSError as error:
                 outcome.append(error)
             else:
@@ -160,7 +172,7 @@ class Upgrade:
 
     def give_back(self) -> None:
         """The handler is over: the thread is an HTTP worker again."""
-        self._channel = None
+        self._channel = self._connection = None
         if self._reserved:
             self._reserved = False
             self._workers.demote()

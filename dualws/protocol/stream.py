@@ -152,6 +152,11 @@ class Stream:
         self._key = b""
         self._fin = False
 
+    @property
+    def held(self) -> int:
+        """Bytes that were received and given to nobody yet."""
+        return self._size + len(self._buffer)
+
     # -- receiving -----------------------------------------------------------------
 
     def feed(self, data: bytes, limit: int = _UNBOUNDED) -> list[Event]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 
 from dualws.contract import ConnectionOwner, Lock, Transport
+from dualws.limits.counting import Account
 from dualws.tls.engine import Engine
 
 
@@ -36,12 +37,23 @@ class TlsTransport:
         """Take *beneath*, whose owner this is; before anything else."""
         self._beneath = beneath
         # What a transport may have, and this one then has too.
-        for name in ("waiter", "departure", "taken"):
+        for name in ("waiter", "departure", "taken", "take_back"):
             method = getattr(beneath, name, None)
             if method is not None:
                 setattr(self, name, method)
 
     # -- to the connection: a transport --------------------------------------------
+
+    @property
+    def account(self) -> Account | None:
+        """Counts what waits for the peer: ciphertext, in the transport beneath."""
+        account: Account | None = getattr(self._beneath, "account", None)
+        return account
+
+    @account.setter
+    def account(self, account: Account | None) -> None:
+        if hasattr(self._beneath, "account"):
+            self._beneath.account = account
 
     @property
     def buffered(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import path
 
 from dualws import websocket
@@ -85,7 +86,32 @@ def deaf(request: HttpRequest, ws: Any) -> None:
     note(key, [count, ws.close_code, ws.close_reason])
 
 
+@websocket
+def echo(request: HttpRequest, ws: Any) -> None:
+    """Sends back what comes."""
+    for message in ws:
+        ws.send(message)
+
+
+def doubtful(request: HttpRequest) -> HttpResponseBase:
+    """A handshake that is answered when the test says so."""
+    key = request.GET["key"]
+    note(key, "asked")
+    wait_for_release(key)
+    return echo(request)
+
+
+@websocket
+def teller(request: HttpRequest, ws: Any) -> None:
+    """Sends a message each time the test says so, ten times."""
+    for number in range(10):
+        wait_for_release(request.GET["key"])
+        ws.send(str(number))
+
+
 urlpatterns = [
+    path("doubtful/", doubtful),
+    path("teller/", teller),
     path("deaf/", deaf),
     path("nested/", nested),
     path("nested/async/", nested_async),

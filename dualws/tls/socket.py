@@ -33,6 +33,8 @@ class TlsSocket:
         self._plain = bytearray(engine.read())
         #: records that are made and not sent: a send that ran into its timeout
         self._unsent = bytearray()
+        #: how much of the data of such a send was made into records
+        self._begun = 0
         # Not a native mutex: it is held while a slow peer is waited for.
         self._sending = threading.Lock()
 
@@ -76,19 +78,32 @@ class TlsSocket:
     def send(self, data: Any, flags: int = 0) -> int:
         """Send all of *data*; its size.
 
+        :raises TimeoutError: the peer takes nothing; who tries again does so with the same data,
+            of which nothing is sent twice
         :raises ConnectionError: the connection is broken
         """
         view = memoryview(data).cast("B")
-        for start in range(0, len(view), _PIECE):
-            with self._lock:
-                try:
-                    self.engine.write(view[start : start + _PIECE])
-                except ssl.SSLError as error:
-                    raise ConnectionAbortedError(f"TLS failed: {error.reason}") from error
-                self._unsent += self.engine.outgoing()
-            with self._sending:
+        with self._sending:
+            done, self._begun = self._begun, 0
+            try:
                 self._flush()
+                while done < len(view):
+                    piece = view[done : done + _PIECE]
+                    self._encrypt(piece)
+                    done += len(piece)
+                    self._flush()
+            except TimeoutError:
+                self._begun = done
+                raise
         return len(view)
+
+    def _encrypt(self, piece: memoryview) -> None:
+        with self._lock:
+            try:
+                self.engine.write(piece)
+            except ssl.SSLError as error:
+                raise ConnectionAbortedError(f"TLS failed: {error.reason}") from error
+            self._unsent += self.engine.outgoing()
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         """:meth:`send`, by the name of what it does."""

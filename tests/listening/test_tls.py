@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -400,6 +401,30 @@ def _read(tls: ssl.SSLObject) -> bytes:
         return tls.read(65536)
     except ssl.SSLZeroReturnError:
         return b""
+
+
+def test_a_client_that_reads_slowly_gets_all_of_it_once(
+    site: Path, backend: str, authority: Authority, certificate: Files
+) -> None:
+    limit = 0.5
+    with serving(site, backend, certificate, "--response-timeout", str(limit)) as server:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(TIMEOUT)
+        sock.connect(("127.0.0.1", server.port))
+        context = authority.client()
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            tls.sendall(b"GET /large/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            received = bytearray()
+            began = time.monotonic()
+            while time.monotonic() - began < 4 * limit:
+                received += tls.recv(20_000)
+                time.sleep(limit / 20)
+            assert len(received) < 3_000_000, "too fast to prove anything"
+            while data := tls.recv(1 << 20):
+                received += data
+        body = bytes(received).partition(b"\r\n\r\n")[2]
+        assert body == b"".join(b"%07d\n" % number for number in range(750_000))
 
 
 def test_code_that_takes_the_socket(

@@ -1,7 +1,7 @@
 """A small application for tests of servers, and the command line that serves it.
 
 Law: it tells what the environ says, as JSON, and echoes websockets, and at ``/raw/`` the bytes of
-the connection itself; nothing else.
+the connection itself; at ``/large/`` it counts to 750,000; nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ def application(environ, start_response):
         while data := sock.recv(65536):
             sock.sendall(data)
         return []
+    if environ["PATH_INFO"] == "/large/":
+        start_response("200 OK", [("Content-Length", "6000000")])
+        return [b"".join(b"%07d\\n" % number for number in range(750000))]
     ws = environ.get("wsgi.websocket")
     if ws is not None:
         for message in ws:

@@ -104,6 +104,16 @@ def test_a_busy_handler_may_finish_its_message(
     assert server.wait() == 0
 
 
+def test_what_handlers_do_at_their_end_is_waited_for(serve_app: Serve, diary: Diary) -> None:
+    server = serve(serve_app)
+    with open_socket(server, "/drain/untidy/") as client:
+        assert ask(client, b"hello") == "hello"
+        server.signal(signal.SIGTERM)
+        assert close_frame(client) == 1012
+    assert server.wait() == 0
+    assert diary.told("tidied") == [[]]
+
+
 def test_queued_messages_go_out_before_the_close(serve_app: Serve, diary: Diary) -> None:
     server = serve(serve_app, "--send-buffer-size", "10000000", "--close-timeout", "5")
     client = RawClient(server.address, receive_buffer=4096)

@@ -373,18 +373,29 @@ def test_figures_of_all_workers_are_added_up(start: Start) -> None:
         client.close()
 
 
-def test_max_requests_counts_handshakes_and_replaces_the_worker(start: Start, diary: Diary) -> None:
-    fleet = start(workers=1, config="max_requests = 5\nmax_requests_jitter = 0\n")
+def test_max_requests_counts_handshakes_and_replaces_the_worker(
+    start: Start, diary: Diary, tmp_path: Path
+) -> None:
+    fleet = start(
+        workers=1,
+        config="max_requests = 6\nmax_requests_jitter = 0\n",
+        options=("--close-timeout", "30"),
+    )
     (first,) = fleet.workers()
     clients = [open_socket(fleet, "/events/?key=m") for _ in range(4)]  # type: ignore[arg-type]
     for client in clients:
         assert who(client) == first
-    response = fleet.get("/page/")
-    assert int(response.body) == first
-    # The successor serves while the first one still closes its websockets.
+    busy = open_socket(fleet, "/slow/")  # type: ignore[arg-type]
+    busy.send(build(TEXT, b"go"))
+    diary.wait_for("asked")
+    assert int(fleet.get("/page/").body) == first
+    # The successor serves while the first one is still busy.
     (second,) = fleet.wait_for_others({first})
     assert int(fleet.get("/page/").body) == second
     assert [end(client) for client in clients] == [1012] * 4
+    assert fleet.workers() == {first, second}
+    (tmp_path / "go").touch()
+    assert end(busy) == 1012
     assert fleet.wait_for_workers(1) == {second}
     assert diary.told("closed") == [["m", 1012, True]] * 4
 
@@ -442,7 +453,7 @@ def test_preload(start: Start, diary: Diary, runner: str) -> None:
 
 def test_hooks_of_the_configuration_file(start: Start) -> None:
     hooks = "".join(
-        f"def {name}(who): print('hook {name}', flush=True)\n"
+        f"def {name}(who): __import__('os').write(1, b'hook {name}\\n')\n"
         for name in ("on_starting", "when_ready", "on_exit", "worker_int")
     )
     fleet = start(config=hooks)

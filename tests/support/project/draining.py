@@ -103,6 +103,15 @@ def slow(request: HttpRequest, ws: Any) -> None:
 
 
 @websocket
+def untidy(request: HttpRequest, ws: Any) -> None:
+    """Has much to do after its websocket has ended."""
+    for message in ws:
+        ws.send(message)
+    time.sleep(0.5)
+    tell("tidied")
+
+
+@websocket
 def stubborn(request: HttpRequest, ws: Any) -> None:
     """Does not come to its end."""
     ws.send("begun")
@@ -159,6 +168,7 @@ _STYLES: dict[str, Callable[..., Any]] = {
     "async": coroutine,
     "inside": inside,
     "slow": slow,
+    "untidy": untidy,
     "stubborn": stubborn,
     "flood": flood,
 }

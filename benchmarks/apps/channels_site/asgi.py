@@ -20,6 +20,15 @@ class Echo(AsyncWebsocketConsumer):
         await self.send(text_data=text_data, bytes_data=bytes_data)
 
 
+class UserEcho(Echo):
+    async def connect(self) -> None:
+        # The stack has looked who asks before the consumer begins.
+        if self.scope["cookies"] and not self.scope["user"].is_authenticated:
+            await self.close()
+        else:
+            await self.accept()
+
+
 class FanOut(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         await self.channel_layer.group_add("everybody", self.channel_name)
@@ -43,8 +52,7 @@ application = ProtocolTypeRouter(
             URLRouter(
                 [
                     path("echo/", Echo.as_asgi()),
-                    # The stack has looked who asks before the consumer begins.
-                    path("user/", Echo.as_asgi()),
+                    path("user/", UserEcho.as_asgi()),
                     path("fan-out/", FanOut.as_asgi()),
                 ]
             )

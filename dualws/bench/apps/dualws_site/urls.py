@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseForbidden
 from django.urls import path
 from site_views import hello
 
@@ -59,7 +59,8 @@ def with_user(view):  # type: ignore[no-untyped-def]
     """*view*, after a look at who asks: in the request, as a project that checks it would."""
 
     def looks(request: HttpRequest):  # type: ignore[no-untyped-def]
-        str(request.user.pk)
+        if request.COOKIES and not request.user.is_authenticated:
+            return HttpResponseForbidden("the load's session is not that of a user")
         return view(request)
 
     return looks

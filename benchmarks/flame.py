@@ -66,17 +66,7 @@ def record(work: Workload, contender: Contender, seconds: float, file: Path) -> 
         words = ["--rate", str(_RATE), "--duration", str(max(1, round(seconds)))]
         words += ["--format", "raw", "--output", str(stacks), "--pid", str(server.pid)]
         done = subprocess.run(
-            [
-                spy,
-                "record",
-                *words,
-                "--format",
-                "raw",
-                "--output",
-                str(stacks),
-                "--pid",
-                str(server.pid),
-            ],
+            [spy, "record", *words],
             capture_output=True,
             text=True,
         )

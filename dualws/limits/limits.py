@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dualws.contract import Server
 
 #: Seconds between two looks at how much waits in all websockets.
-_LOOK = 1.0
+_LOOK = 2.0
 #: Seconds between two looks for peers that have waited long enough.
 _TURN = 0.05
 #: New requests are taken again when less than this part of the limit waits.

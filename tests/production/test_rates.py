@@ -152,3 +152,21 @@ def test_500_peers_that_do_not_read_do_not_grow_the_process(serve_app: Serve, ke
         client.close()
     figures = f"{sent} messages of 64 KiB took {grown / 1024**2:.1f} MiB"
     assert grown < limit + 24 * 1024 * 1024, figures
+
+
+def test_a_peer_that_reads_slowly_is_told_from_one_that_does_not(serve_app: Serve) -> None:
+    limit = 0.5 * SCALE
+    server = start(serve_app, send_timeout=limit)
+    size = 6_000_000
+    with open_socket(server, f"/ws/big/?size={size}", receive_buffer=4096) as client:
+        assert client.read(10)[:2] == b"\x82\x7f"
+        read = 0
+        end = time.monotonic() + 4 * limit
+        while time.monotonic() < end:
+            read += len(client.read(20_000))
+            time.sleep(limit / 20)
+        assert read < size / 2, "too fast to prove anything"
+        assert len(client.read(size - read)) == size - read
+        assert read_frame(client).close_code == 1000
+    with open_socket(server, f"/ws/big/?size={size}", receive_buffer=4096):
+        assert server.stderr.wait_for("closing a websocket with 1008: the peer reads too slowly")

@@ -22,6 +22,7 @@ from dualws.bench.errors import BenchmarkError
 from dualws.bench.plan import Latencies, Plan
 
 _SOURCE = Path(__file__).with_name("engine.c")
+_PART = Path(__file__).with_name("opening.c")
 _FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC")
 #: Seconds for the compiler.
 _PATIENCE = 60.0
@@ -68,9 +69,8 @@ def _compiler() -> str | None:
 
 def build() -> Path | None:
     """The compiled library, made when it is not there yet; None where that cannot be done."""
-    digest = hashlib.sha256(
-        _SOURCE.read_bytes() + sysconfig.get_platform().encode() + repr(_FLAGS).encode()
-    )
+    sources = _SOURCE.read_bytes() + _PART.read_bytes()
+    digest = hashlib.sha256(sources + sysconfig.get_platform().encode() + repr(_FLAGS).encode())
     library = cache_folder() / f"engine-{digest.hexdigest()[:16]}.so"
     if library.exists():
         return library

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,9 @@ def run(
     failures: dict[str, str] = {}
     taking_part: list[tuple[ServerProcess, Entry]] = []
     with contextlib.ExitStack() as stack:
+        # A run that is ended from outside (timeout(1), say) must not leave its servers behind.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        stack.callback(signal.signal, signal.SIGTERM, before)
         progress = stack.enter_context(
             Progress(
                 TextColumn("{task.description:32}"),

@@ -66,6 +66,7 @@ class Endpoint:
         self._stopped = False
         self._serving = 0
         self._lock = server.runtime.lock()
+        self._writing = server.runtime.lock()
 
     def start(self) -> None:
         """Begin to answer."""
@@ -78,9 +79,10 @@ class Endpoint:
     def stop(self) -> None:
         """The server has ended; its last figures are left to the other workers."""
         self._stopped = True
-        if self._shared is not None:
+        with self._writing:
             shared, self._shared = self._shared, None
-            shared.leave(self._own())
+            if shared is not None:
+                shared.leave(self._own())
 
     # -- in threads of its own ---------------------------------------------------------
 
@@ -147,12 +149,15 @@ class Endpoint:
     def _write(self) -> None:
         """Write this worker's figures down for the others, in the proportion that it costs."""
         waiter = self._server.runtime.waiter()
-        while (shared := self._shared) is not None:
+        while not self._stopped:
             begun = time.monotonic()
-            try:
-                shared.write(self._own())
-            except OSError as error:
-                _logger.warning("metrics: cannot write to the workers' folder: %s", error)
+            with self._writing:
+                if self._shared is None:
+                    return
+                try:
+                    self._shared.write(self._own())
+                except OSError as error:
+                    _logger.warning("figures cannot be shared with other workers: %s", error)
             waiter.wait(max(_WRITE, _PROPORTION * (time.monotonic() - begun)))
 
     # -- pages -------------------------------------------------------------------------
@@ -164,9 +169,11 @@ class Endpoint:
 
     def _all(self) -> Figures:
         figures = self._own()
-        shared = self._shared
-        if shared is not None:
-            figures.add(shared.others())
+        with self._writing:
+            if self._shared is not None:
+                # What has been shown must not be lost when this process is killed.
+                self._shared.write(figures)
+                figures.add(self._shared.others())
         return figures
 
     def _metrics(self, accept: str) -> tuple[int, bytes, str]:

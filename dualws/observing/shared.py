@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,25 +23,30 @@ from typing import Any
 from dualws.observing.figures import Figures
 
 #: Environment variable in which the parent of the workers names their folder.
-VARIABLE = "DUALWS_METRICS_FOLDER"
+VARIABLE = "DUALWS_WORKERS_FIGURES"
 #: Sum of the ended workers.
 _ENDED = "ended.json"
 
 
-def prepare_folder() -> str:
-    """A folder for the workers that this process is going to start, named in their environment.
+def name_folder() -> str:
+    """Name a folder for the workers that this process is going to start, in their environment.
 
-    Called in the parent, before it forks. One that is named already (by the project, or by the
-    parent that a binary upgrade replaces) is kept. It is removed at this process's end, unless
-    workers still live.
+    Called in the parent, before it forks. A folder that the parent of a binary upgrade has
+    named is kept. It is made by the first worker that has figures, and removed at this
+    process's end, unless workers still live.
     """
-    named = os.environ.get(VARIABLE)
-    if named and os.path.isdir(named):
-        return named
-    folder = tempfile.mkdtemp(prefix="dualws-metrics-")
-    os.environ[VARIABLE] = folder
-    atexit.register(_remove, folder, os.getpid())
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        name = f"dualws-figures-{os.getpid()}-{secrets.token_hex(8)}"
+        folder = os.environ[VARIABLE] = os.path.join(tempfile.gettempdir(), name)
+    if folder not in _named:
+        _named.add(folder)
+        atexit.register(_remove, folder, os.getpid())
     return folder
+
+
+#: Folders that this process removes at its end.
+_named: set[str] = set()
 
 
 def _remove(folder: str, owner: int) -> None:
@@ -67,7 +73,7 @@ class Shared:
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not the process id alone: it may be that of an ended worker.
         descriptor, name = tempfile.mkstemp(".lock", f"{os.getpid()}-", folder)
         self._descriptor = descriptor

@@ -62,7 +62,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         """Called by gunicorn's configuration, before the arbiter preloads and when it reloads."""
         cls._backend_name = None
         # For the figures of all workers together.
-        shared.prepare_folder()
+        shared.name_folder()
         PrepareAtImport.install(cls._choose)
 
     @classmethod
@@ -207,10 +207,13 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
 
     def _share_logs(self) -> None:
         """Write what the project's LOGGING leaves alone to gunicorn's error log."""
+        from dualws.serving import run
+
         logger = logging.getLogger("dualws")
         if not logger.hasHandlers():
             for handler in logging.getLogger("gunicorn.error").handlers:
                 logger.addHandler(handler)
+            run.show_access_log()
 
     def _beat(self) -> None:
         """Tell the arbiter, and the other workers, that the loop runs; in the loop's thread."""

@@ -109,12 +109,16 @@ def show_logs() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
-        access = logging.getLogger("dualws.access")
-        if not access.handlers:
-            # Its lines have a form of their own, which programs read.
-            lines = logging.StreamHandler(sys.stdout)
-            lines.setFormatter(logging.Formatter("%(message)s"))
-            access.addHandler(lines)
-            access.propagate = False
+        show_access_log()
     if logger.getEffectiveLevel() > logging.INFO and logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
+
+
+def show_access_log() -> None:
+    """Write the access log to stdout as it is: its lines have a form that programs read."""
+    access = logging.getLogger("dualws.access")
+    if not access.handlers:
+        lines = logging.StreamHandler(sys.stdout)
+        lines.setFormatter(logging.Formatter("%(message)s"))
+        access.addHandler(lines)
+        access.propagate = False

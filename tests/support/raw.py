@@ -79,7 +79,11 @@ class RawClient:
         if source is not None:
             self.sock.bind((source, 0))
         self.sock.settimeout(TIMEOUT)
-        self.sock.connect(address)
+        try:
+            self.sock.connect(address)
+        except BaseException:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
 

@@ -64,7 +64,7 @@ class Observed:
                 figures = self.figures()
             except (OSError, EOFError):
                 return None
-            return figures if all(figures[k] == v for k, v in wanted.items()) else None
+            return figures if all(figures.get(k) == v for k, v in wanted.items()) else None
 
         found = eventually(look, what=f"the figures never were {wanted}")
         assert found is not None
@@ -110,6 +110,7 @@ def test_figures_are_added_up_and_outlive_their_worker(
     # A worker that ends in order leaves its last figures behind.
     with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
         assert ask(client, b"again") == "again"
+        observed.until(dualws_messages_received_total=7)
         fleet.signal(signal.SIGHUP)
         assert read_frame(client).close_code == 1012
         client.send(build(CLOSE, close_payload(1012)))

@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol, cast
 
 from dualws.contract import ServerConfig
 from dualws.limits.deadline import Deadline
+from dualws.serving import spool
 from dualws_gevent.head import BadRequest, RequestHead, find_head
 
 #: Most that one recv takes, and the size of the pieces that are copied to a file.
@@ -210,7 +211,8 @@ def receive_body(
 
     :param spool_size: bytes that are held in memory; a larger body goes to disk
     :param limit: largest body in bytes; 0 takes any
-    :raises BadRequest: a body in chunks is not valid, or over the limit, or comes too slowly
+    :raises BadRequest: a body in chunks is not valid, or over the limit, or comes too slowly, or
+        the disk takes no more
     :raises ConnectionError: the client left within it
     """
     length = head.content_length
@@ -226,10 +228,25 @@ def receive_body(
             size += len(piece)
             if size > limit > 0:
                 raise _too_large()
-            body.write(piece)
+            _keep(body, piece)
+        length = body.tell()
+        _keep(body, None)
     except BaseException:
-        body.close()
+        spool.discard(body)
         raise
-    length = body.tell()
-    body.seek(0)
     return cast(BinaryIO, body), length
+
+
+def _keep(body: tempfile.SpooledTemporaryFile[bytes], piece: bytes | None) -> None:
+    """Write *piece*, or when it is None go back to the beginning.
+
+    :raises BadRequest: the disk takes no more
+    """
+    try:
+        if piece is None:
+            body.seek(0)
+        else:
+            body.write(piece)
+    except OSError as error:
+        spool.complain(error)
+        raise BadRequest("its body cannot be kept", spool.NO_ROOM) from error

@@ -20,7 +20,7 @@ from greenlet import getcurrent
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 from dualws.limits.refusals import MOST_REFUSED, too_many
-from dualws.serving.listen import BACKLOG
+from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from dualws.serving.share import PAUSE
 from dualws_gevent.handler import UpgradableWSGIHandler
 from dualws_gevent.runtime import Runtime, run_logged
@@ -82,6 +82,25 @@ class Listener(pywsgi.WSGIServer):
     def _look_again(self) -> None:
         if hasattr(self, "socket"):
             self.start_accepting()
+
+    # The library's types forget the None that it returns itself.
+    def do_read(self) -> tuple[GeventSocket, Any] | None:  # type: ignore[override]
+        """The next connection; None when there is none, or nothing to hold it with."""
+        try:
+            accepted: tuple[GeventSocket, Any] | None = super().do_read()
+        except ConnectionAbortedError:
+            return None
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            _logger.error(
+                "cannot accept a connection: %s; raise the limit of open files", error.strerror
+            )
+            # The listener stays readable: without a pause the hub would spin.
+            self.stop_accepting()
+            self.owner.runtime.call_later(ACCEPT_PAUSE, self._look_again)
+            return None
+        return accepted
 
     def do_handle(self, *args: Any) -> None:
         """Give a new connection a greenlet."""

@@ -26,6 +26,7 @@ from tornado.httputil import (
 )
 
 from dualws.contract import ENVIRON_UPGRADE, Environ
+from dualws.serving import spool
 from dualws.serving.environ import make_environ
 from dualws_tornado.channel import Channel, ClientGone
 from dualws_tornado.response import Response
@@ -116,7 +117,12 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         if self._size > self.server.config.max_body_size > 0:
             stream.refuse(_TOO_LARGE)
             return
-        self._body.write(chunk)
+        try:
+            self._body.write(chunk)
+        except OSError as error:
+            spool.complain(error)
+            stream.refuse(spool.NO_ROOM)
+            return
         stream.body_received(len(chunk))
 
     def finish(self) -> None:
@@ -138,7 +144,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         """The client left before its request was complete, or it was malformed."""
         self._exchange = None
         if self._body is not None:
-            self._body.close()
+            spool.discard(self._body)
 
     # -- in the worker thread --------------------------------------------------------
 
@@ -162,11 +168,17 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         assert headers is not None
         self._channel = self._start = self._headers = None
         body: BinaryIO = cast(BinaryIO, self._body) if self._body is not None else io.BytesIO()
-        body.seek(0)
         keep = _keeps_alive(start, headers)
         server = self.server
         link = self.connection.link
         response = Response(channel, start.method, start.version, keep, server.is_ending)
+        try:
+            body.seek(0)
+        except OSError as error:
+            spool.complain(error)
+            spool.discard(body)
+            response.fail(spool.NO_ROOM)
+            return None
         try:
             environ = make_environ(
                 method=start.method,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import functools
 import logging
 import socket
@@ -28,7 +27,7 @@ from tornado.platform.asyncio import AsyncIOLoop
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
 from dualws.limits.refusals import MOST_REFUSED, too_many
 from dualws.loops import run_to_end
-from dualws.serving.listen import BACKLOG
+from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from dualws.serving.share import PAUSE
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
@@ -51,8 +50,6 @@ log = logging.getLogger("dualws.server")
 GRACE = 1.0
 #: Connections that are accepted before the others get a turn.
 _ACCEPTS = 64
-#: Seconds without accepting when the process has no descriptor left.
-_ACCEPT_PAUSE = 0.5
 #: Tornado is told of no limit of bodies: its answer would be 400 where 413 is meant.
 _UNLIMITED = 1 << 62
 #: Seconds between two looks for clients whose time is over, at most.
@@ -297,13 +294,13 @@ class WebSocketServer(Server):
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if error.errno not in EXHAUSTED:
                     raise
                 log.error(
                     "cannot accept a connection: %s; raise the limit of open files", error.strerror
                 )
                 # The listener stays readable: without a pause the loop would spin.
-                self._pause(listener, _ACCEPT_PAUSE)
+                self._pause(listener, ACCEPT_PAUSE)
                 return False
             most = self.config.max_connections
             if most and self.open_connections() >= most:

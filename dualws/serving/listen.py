@@ -18,6 +18,11 @@ from dualws.serving import inherited, unix
 
 #: connections that the kernel keeps for us until they are accepted
 BACKLOG = 2048
+#: What an accept fails with where the process, or the system, has nothing left to hold a
+#: connection with
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Seconds without accepting then
+ACCEPT_PAUSE = 0.5
 
 _BIND = re.compile(r"^(?:\[(?P<ipv6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>\d{1,5})$")
 #: an address of a name that this machine cannot use, when it has others, is passed over

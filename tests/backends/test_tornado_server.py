@@ -142,7 +142,7 @@ def test_a_client_that_stops_reading_gives_the_thread_back() -> None:
 def test_running_out_of_descriptors_is_survived(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "_ACCEPT_PAUSE", QUIET)
+    monkeypatch.setattr(server, "ACCEPT_PAUSE", QUIET)
 
     class Exhausted:
         """A listener whose first accept finds no descriptor."""

@@ -160,6 +160,7 @@ def test_a_clock_that_jumps_moves_no_timer(serve_app: Start, by: int) -> None:
         slow.send(b"GET /size/ HTTP/1.1\r\n")
         moved = float(server.get("/clock/", by=by).body)
         assert abs(moved - time.time() - by) < DAY / 2
+        slow.send(b"X-More: of it\r\n")
         # Nobody's time is over at once, and what is due comes in its time.
         assert talks(quiet)
         idle.send_request("GET", "/size/", ("Host", server.netloc))

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dualws.contract import Timer, Transport, Waiter
+from dualws.liveness import PINGS, Living
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
-from dualws.sending import Sender, Turn
+from dualws.sending import Turn
 from dualws.sentinels import ENDED as ENDED
 from dualws.sentinels import WAIT as WAIT
 from dualws.sentinels import Sentinel as Sentinel
@@ -35,14 +36,9 @@ GRACE = 1.0
 _PARSE_LIMIT = 256
 #: Seconds that our close frame waits for messages that a message in fragments holds up.
 HELD_GRACE = GRACE / 2
-#: Pings of one read that are answered each, the latest ones; of more, RFC 6455 section 5.5.3
-#: asks for no more than one.
-_PONGS = 16
-#: Pongs are not piled up for a peer that sends pings and reads nothing: it gets the latest.
-_PONG_LIMIT = 64 * 1024
 
 
-class Connection(Sender):
+class Connection(Living):
     """The core's side of one websocket: ``dualws.contract.ConnectionOwner``.
 
     :param server: the server that it belongs to, and is counted in
@@ -53,17 +49,13 @@ class Connection(Sender):
     __slots__ = (
         "__weakref__",
         "_abort_timer",
-        "_alive",
         "_end",
         "_grace_timer",
         "_inbox_bytes",
         "_most_bytes",
         "_most_messages",
-        "_paused",
-        "_pongs",
         "_ready",
         "_reply",
-        "_silent_ticks",
         "_stream",
         "_waiter",
         "identity",
@@ -80,9 +72,6 @@ class Connection(Sender):
         #: reading pauses when as many messages, or more bytes, wait for the handler
         self._most_messages = self.config.max_queued_messages
         self._most_bytes = self.config.max_message_size
-        self._paused = False
-        #: data of pings that are to be answered
-        self._pongs: deque[bytes] | None = None
         #: to be called once, without the lock, when there is something to take
         self._ready: Callable[[], object] | None = None
         self._waiter: Waiter | None = None
@@ -90,8 +79,6 @@ class Connection(Sender):
         self._end = False
         #: the close frame that answers the peer's end, when it is its turn
         self._reply: bytes | None = None
-        self._alive = True
-        self._silent_ticks = 0
         self._grace_timer: Timer | None = None
         self._abort_timer: Timer | None = None
         #: whether :meth:`take` also gives pongs, in line with the messages
@@ -213,7 +200,7 @@ class Connection(Sender):
     def _act(self, event: Event) -> Callable[[], object] | None:
         if type(event) is Ping:
             if self._pongs is None:
-                self._pongs = deque(maxlen=_PONGS)
+                self._pongs = deque(maxlen=PINGS)
             self._pongs.append(event.data)
         elif type(event) is Pong:
             if self.wants_pongs and not self._end:
@@ -230,17 +217,6 @@ class Connection(Sender):
             code, reason = event
             return self._ended(code, reason, frames.close(code, reason))
         return None
-
-    def _answer_pings(self) -> None:
-        """Send the pongs that are due (RFC 6455 section 5.5.3); with the lock held."""
-        pongs = self._pongs
-        if pongs is None or self._close_sent or self._lost:
-            return
-        if self._transport.buffered > _PONG_LIMIT:
-            self._pongs = deque((pongs[-1],), maxlen=_PONGS)
-        else:
-            self._pongs = None
-            self._write(b"".join([frames.build(frames.PONG, data) for data in pongs]))
 
     def _peer_over(self) -> None:
         """The peer has ended its side after we ended ours; with the lock held."""
@@ -448,8 +424,6 @@ class Connection(Sender):
         """Close the connection at once, without a close frame."""
         self._transport.abort()
 
-    # -- keepalive -----------------------------------------------------------------
-
     def nudge(self) -> None:
         """Let an idle handler that is called for events look around (:mod:`dualws.events`)."""
         with self._lock:
@@ -458,48 +432,3 @@ class Connection(Sender):
             ready, self._ready = self._ready, None
         if ready is not None:
             ready()
-
-    def ping(self, data: bytes = b"") -> None:
-        """Send a ping (RFC 6455 section 5.5.2).
-
-        :raises WebSocketClosed: it is closed
-        """
-        with self._lock:
-            if self._close_sent or self._lost:
-                raise self.closed_error()
-            self._write(frames.build(frames.PING, data))
-
-    def tick(self, ping_after: int, dead_after: int) -> None:
-        """Called by the server's one keepalive timer, in the loop's thread.
-
-        :param ping_after: ticks of silence after which a ping is sent
-        :param dead_after: ticks of silence after which the connection is given up
-        """
-        if self._alive:
-            self._alive = False
-            self._silent_ticks = 0
-            return
-        self._silent_ticks += 1
-        if self._silent_ticks == ping_after:
-            with self._lock:
-                # A peer that has closed would answer with a reset, which takes away what is unread.
-                if not self.closed and not (self._paused and self._departure()):
-                    self._write(frames.build(frames.PING, b""))
-        elif self._silent_ticks == dead_after:
-            if not self._paused:
-                self.server.gave_up("silent")
-                self.close(1011, "keepalive: nothing came from the peer")
-                return
-            self._silent_ticks = 0
-            if why := self._departure():
-                self.server.gave_up("silent")
-                with self._lock:
-                    ready = self._ended(1006, why, None)
-                self.abort()
-                if ready is not None:
-                    ready()
-
-    def _departure(self) -> str:
-        """Why the peer of a connection that is not read from counts as gone; empty otherwise."""
-        departure = getattr(self._transport, "departure", None)
-        return "" if departure is None else str(departure(self.config.ping_timeout / 2))

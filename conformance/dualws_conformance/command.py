@@ -90,7 +90,7 @@ def conformance(
         try:
             with contextlib.closing(Tls()) if tls else contextlib.nullcontext() as certificate:
                 results = run(names, cases, observe, quick=quick, tls=certificate)
-        except ServerError as error:
+        except (ServerError, FileNotFoundError) as error:
             raise ConfigurationError(str(error)) from error
     seconds = time.monotonic() - begin
     for path, make in ((json_file, as_json), (junit_file, as_junit), (html_file, as_page)):

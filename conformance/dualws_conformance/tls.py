@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dualws.errors import ConfigurationError
 from dualws_conformance.model import fail
 
 _PIECE = 1 << 16
@@ -24,13 +23,13 @@ _PIECE = 1 << 16
 class Tls:
     """A certificate for 127.0.0.1 that is valid for some days. Close it at the end.
 
-    :raises ConfigurationError: the program that makes certificates is not installed
+    :raises FileNotFoundError: the program that makes certificates is not installed
     """
 
     def __init__(self) -> None:
         openssl = shutil.which("openssl")
         if openssl is None:
-            raise ConfigurationError(
+            raise FileNotFoundError(
                 "--tls: the kit makes its certificate with the program openssl, which is not "
                 "installed here. Install it (on Debian: apt install openssl)"
             )

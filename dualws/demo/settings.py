@@ -73,6 +73,9 @@ LOGOUT_REDIRECT_URL = "sign-in"
 # Cookies know no ports: with the usual name the demo would sign you out of your own project.
 SESSION_COOKIE_NAME = "dualws_demo_session"
 
+# Hashing a password takes this long on purpose; a real project is right to be told of it.
+DUALWS_BLOCKED_WARNING = 5.0
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"

@@ -2,102 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
 import socket
-import ssl
-import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
-from support.certificates import Authority
-from support.crowd import ask, open_socket
+from support.crowd import open_socket
 from support.diary import Diary
-from support.frames import CLOSE, TEXT, build, close_payload, handshake, read_frame
-from support.raw import RawClient
-from support.reconnecting import Crowd
-from support.timing import TIMEOUT, eventually
-from support.workers import Fleet
-
-Start = Callable[..., Fleet]
-SHORT = ("--drain-window", "0.5", "--close-timeout", "1")
-RUNNERS = ["dualws", "gunicorn"]
-#: gunicorn's command has no options of ours
-SETTINGS = (
-    '{"ROOT_URLCONF": "support.project.draining", "DUALWS_DRAIN_WINDOW": 0.5, '
-    '"DUALWS_CLOSE_TIMEOUT": 1}'
-)
-
-
-@pytest.fixture
-def start(backend: str, tmp_path: Path) -> Iterator[Start]:
-    """``start(workers=2, config=…)``: a fleet, stopped after the test."""
-    fleets: list[Fleet] = []
-
-    def begin(**options: Any) -> Fleet:
-        environ = {"DUALWS_TEST_SETTINGS": SETTINGS, **options.pop("env", {})}
-        fleet = Fleet(tmp_path, backend, env=environ, **options)
-        fleets.append(fleet)
-        return fleet
-
-    yield begin
-    for fleet in fleets:
-        fleet.stop()
-        sys.stderr.write(fleet.text())
-
-
-@pytest.fixture
-def diary(tmp_path: Path) -> Diary:
-    """What the handlers write."""
-    return Diary(tmp_path)
-
-
-def who(client: RawClient) -> int:
-    """The process that serves a websocket."""
-    return int(ask(client, b"who").split()[0])
-
-
-def end(client: RawClient) -> int | None:
-    """Read to the close frame and answer it; its code."""
-    while (frame := read_frame(client)).opcode != CLOSE:
-        assert frame.opcode == TEXT
-    client.send(build(CLOSE, close_payload(frame.close_code or 1000)))
-    client.assert_closed()
-    client.close()
-    return frame.close_code
-
-
-def open_in_each(fleet: Fleet, path: str = "/blocking/") -> dict[int, RawClient]:
-    """A websocket in each worker."""
-    clients: dict[int, RawClient] = {}
-    spare: list[RawClient] = []
-
-    def everywhere() -> bool:
-        client = open_socket(fleet, f"{path}?key=x")  # type: ignore[arg-type]
-        pid = who(client)
-        if pid in clients:
-            spare.append(client)
-        else:
-            clients[pid] = client
-        return len(clients) == len(fleet.workers())
-
-    eventually(everywhere, what="some worker gets no websocket")
-    for client in spare:
-        client.send(build(CLOSE, close_payload(1000)))
-        read_frame(client)
-        client.close()
-    return clients
-
+from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, who
+from support.fleets import diary as diary
+from support.fleets import start as start
+from support.frames import TEXT, build, handshake, read_frame
+from support.timing import eventually
 
 # -- the end ----------------------------------------------------------------------------
 
@@ -241,80 +162,7 @@ def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: P
 # -- listening --------------------------------------------------------------------------
 
 
-@pytest.mark.needs("openssl")
-def test_tls_and_new_certificates_by_hup(start: Start, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    certificate, key = authority.issue("old", "/CN=old", "IP:127.0.0.1")
-    context = ssl.create_default_context(cafile=authority.certificate)
-    fleet = start(options=("--certfile", str(certificate), "--keyfile", str(key)))
-
-    def connect_securely() -> ClientConnection:
-        return connect(f"wss://{fleet.netloc}/events/", ssl=context)
-
-    def name_of(client: ClientConnection) -> str:
-        assert isinstance(client.socket, ssl.SSLSocket)
-        subject: Any = client.socket.getpeercert()
-        return str(subject["subject"][0][0][1])
-
-    with connect_securely() as client:
-        client.send("hello")
-        assert client.recv() == "hello"
-        assert name_of(client) == "old"
-        new, new_key = authority.issue("new", "/CN=new", "IP:127.0.0.1")
-        new.replace(certificate)
-        new_key.replace(key)
-        old = fleet.workers()
-        fleet.signal(signal.SIGHUP)
-        assert client.recv() == "draining"
-        with pytest.raises(ConnectionClosed) as closed:
-            client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
-    eventually(lambda: not fleet.workers() & old, what="old workers stay")
-    with connect_securely() as client:
-        assert name_of(client) == "new"
-
-
-def test_a_unix_socket_beside_an_address(start: Start, tmp_path: Path) -> None:
-    path = tmp_path / "site.sock"
-    fleet = start(options=("--bind", f"unix:{path}"))
-    clients = open_in_each(fleet)
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(TIMEOUT)
-        sock.connect(str(path))
-        sock.sendall(b"GET /ping/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answered = b"".join(iter(lambda: sock.recv(4096), b""))
-    assert int(answered.rpartition(b"\r\n")[2]) in clients
-    fleet.signal(signal.SIGTERM)
-    assert [end(client) for client in clients.values()] == [1012, 1012]
-    assert fleet.wait() == 0
-    assert not path.exists()
-
-
-# -- sharing -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("at_a_time", [1, 100])
-def test_connections_are_spread_evenly(start: Start, at_a_time: int) -> None:
-    fleet = start(workers=4, options=("--drain-window", "2"))
-
-    async def open_many() -> Counter[int]:
-        crowd = Crowd(fleet.address, "/events/")
-        await crowd.open(1000, at_a_time)
-        shares = Counter(crowd.served_by.values())
-        crowd.returning = False
-        fleet.signal(signal.SIGTERM)
-        await crowd.gone()
-        return shares
-
-    shares = asyncio.run(open_many())
-    assert len(shares) == 4
-    assert max(shares.values()) <= 1.3 * 250, shares
-    assert fleet.wait() == 0
-
-
 # -- gunicorn's settings ----------------------------------------------------------------
-
 
 _BROKEN = """
 def application(environ, start_response):
@@ -486,42 +334,3 @@ def test_workers_of_the_settings(start: Start, tmp_path: Path, backend: str) -> 
 # -- systemd ----------------------------------------------------------------------------
 
 #: As systemd does: the socket is descriptor 3, and LISTEN_PID is the process itself.
-_ACTIVATE = """
-import os, sys
-os.dup2(int(os.environ.pop("SOCKET")), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-
-
-def test_systemd_gives_the_socket_and_is_told(start: Start, tmp_path: Path) -> None:
-    notices: list[str] = []
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hearing,
-    ):
-        hearing.bind(str(tmp_path / "notify"))
-        hearing.settimeout(TIMEOUT)
-        fleet = start(
-            bind=None,
-            launcher=("-c", _ACTIVATE),
-            env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "SOCKET": str(listening.fileno())},
-            pass_fds=(listening.fileno(),),
-        )
-
-        def told(what: str) -> None:
-            while not any(what in notice for notice in notices):
-                notices.append(hearing.recv(4096).decode())
-
-        told("READY=1")
-        assert fleet.address == listening.getsockname()
-        clients = open_in_each(fleet)
-        notices.clear()
-        fleet.signal(signal.SIGHUP)
-        told("RELOADING=1")
-        assert "MONOTONIC_USEC=" in notices[0]
-        assert [end(client) for client in clients.values()] == [1012, 1012]
-        told("READY=1")
-        fleet.signal(signal.SIGTERM)
-        told("STOPPING=1")
-        assert fleet.wait() == 0

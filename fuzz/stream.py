@@ -3,7 +3,7 @@
 Law: whatever the bytes and however they are cut, the stream raises nothing, holds its
 limits, and says what the model says.
 
-Run it with ``tox -e fuzz``, or longer by hand with libFuzzer's own options::
+``tox -e fuzz`` runs it with the others; longer by hand with libFuzzer's own options::
 
     python -m fuzz.stream -max_total_time=3600 CORPUS_FOLDER
 
@@ -14,11 +14,8 @@ file ``crash-…``; ``python -m fuzz.stream crash-…`` runs that alone.
 from __future__ import annotations
 
 import contextlib
-import sys
-import tempfile
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 
 import atheris
 
@@ -28,6 +25,8 @@ with atheris.instrument_imports(include=["dualws.protocol"]):
     from dualws.protocol.extensions import parse
     from dualws.protocol.stream import Close, Failure, Ping, Pong, Stream
     from tests.support.stream_model import Compression, expect
+
+from fuzz.driver import run
 
 # The first bytes of an input choose what is negotiated and where the rest is cut.
 _HEAD = 4
@@ -121,17 +120,5 @@ def seeds() -> Iterable[bytes]:
     yield b'permessage-deflate; client_max_window_bits="10", x-other; a=b'
 
 
-def main() -> None:
-    """Entry point; the arguments are libFuzzer's."""
-    arguments = list(sys.argv)
-    with tempfile.TemporaryDirectory() as folder:
-        if all(word.startswith("-") for word in arguments[1:]):
-            for number, seed in enumerate(seeds()):
-                (Path(folder) / str(number)).write_bytes(seed)
-            arguments.append(folder)
-        atheris.Setup(arguments, check)
-        atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    run(check, seeds())

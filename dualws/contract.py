@@ -93,7 +93,8 @@ class Transport(Protocol):
         What cannot be sent at once is buffered. Calls from several threads are the
         caller's to order. After the connection is lost the data is dropped.
 
-        :return: :attr:`buffered`
+        :return: :attr:`buffered`; -1 when the peer turns out to be gone, of which the owner
+            is told later
         """
 
     def pause_reading(self) -> None:

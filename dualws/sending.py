@@ -166,7 +166,19 @@ class Sender(ABC):
                 raise self.closed_error()
             if self._turn is not None:
                 return self._hold(self._turn, frame)
-            return self._put(frame) <= self._limit  # type: ignore[arg-type]
+            return self._has_room(self._put(frame))  # type: ignore[arg-type]
+
+    def _has_room(self, waiting: int) -> bool:
+        """Whether the send buffer has room; with the lock held.
+
+        :param waiting: what the transport's ``write`` returned
+        :raises WebSocketClosed: the peer is gone
+        """
+        if waiting < 0:
+            # The loop does not know yet, and a handler that does nothing but send keeps it busy.
+            self._lost = True
+            raise self.closed_error()
+        return waiting <= self._limit
 
     def _put(self, frame: bytes) -> int:
         """Send a frame, with the lock held; how many bytes wait for the peer then.
@@ -232,7 +244,9 @@ class Sender(ABC):
                 self._hold(self._turn, frame)
                 return True
             if room and type(frame) is not InOrder:
-                self._put(frame)  # type: ignore[arg-type]
+                if self._put(frame) < 0:  # type: ignore[arg-type]
+                    self._lost = True
+                    return False
                 return True
             slow = self._transport.buffered > self._limit
         if room:
@@ -302,7 +316,7 @@ class Sender(ABC):
                 raise self.closed_error()
             if frame[0] & 0x80:  # FIN: its message is complete
                 self.messages_out += 1
-            return self._write(frame) <= self._limit
+            return self._has_room(self._write(frame))
 
     def send_fragment(self, frame: bytes, *, wait: bool) -> None:
         """:meth:`write_fragment` in code that may block.

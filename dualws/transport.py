@@ -51,6 +51,8 @@ class SocketTransport(ABC):
         self._closing = False
         self._discarding = False
         self._closed = False
+        #: the peer turned out to be gone, which the loop has yet to hear
+        self._failed = False
         #: counts what waits for the peers of all websockets; None counts nothing
         self.account: Account | None = None
 
@@ -120,6 +122,8 @@ class SocketTransport(ABC):
 
     def write(self, data: bytes | bytearray) -> int:
         with self._lock:
+            if self._failed:
+                return -1
             if self._closed or self._closing:
                 return 0
             if self._buffer:
@@ -133,8 +137,9 @@ class SocketTransport(ABC):
                 sent = 0
             except OSError as error:
                 lost = error
+                self._failed = True
                 self._call_soon(lambda: self._lost(lost))
-                return 0
+                return -1
             if sent == len(data):
                 return 0
             self._buffer += memoryview(data)[sent:]

@@ -30,6 +30,7 @@ class TlsTransport:
         self._lock = lock
         self._early = early
         self._closing = False
+        self._failed = False
         self._eof = False
         self._beneath: Transport
 
@@ -61,14 +62,16 @@ class TlsTransport:
 
     def write(self, data: bytes | bytearray) -> int:
         with self._lock:
+            if self._failed:
+                return -1
             if self._closing:
                 return self._beneath.buffered
             try:
                 self._engine.write(data)
             except ssl.SSLError:
-                self._closing = True
+                self._closing = self._failed = True
                 self._beneath.abort()
-                return self._beneath.buffered
+                return -1
             # Within the lock: records must leave in the order in which they were made.
             return self._beneath.write(self._engine.outgoing())
 

@@ -80,3 +80,13 @@ def test_a_peer_that_leaves_while_its_inbox_is_full_is_noticed(
     _, (count, code, reason) = server.get_json("/notes/", key=key, count=2)
     assert count >= 1
     assert (code, reason) == (1006, "the peer closed the connection without a close frame")
+
+
+@pytest.mark.parametrize("style", ["", "events/"])
+def test_a_handler_that_does_nothing_but_send_learns_that_its_peer_is_gone(
+    live: LiveServer, key: str, style: str
+) -> None:
+    client = open_socket(live, f"/ws/slow/talkative/{style}?key={key}")
+    client.send(build(TEXT, b"talk"))
+    client.reset()
+    assert live.get_json("/notes/", key=key) == [1006]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -10,8 +11,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
 
-from dualws import websocket
+from dualws import WebSocketClosed, WebSocketView, websocket
 from support.notes import note, wait_for_release
+
+#: A state of ``tcp_info``.
+_TCP_CLOSE = 7
 
 
 @websocket
@@ -86,6 +90,34 @@ def deaf(request: HttpRequest, ws: Any) -> None:
     note(key, [count, ws.close_code, ws.close_reason])
 
 
+def talk(request: HttpRequest, ws: Any) -> None:
+    """Keeps the loop from all else until the peer is gone, then does nothing but send."""
+    sock = ws.connection._transport._sock
+    while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE:
+        """Busy on purpose."""
+    try:
+        for _ in range(100_000):
+            ws.send(b"x")
+        note(request.GET["key"], "nobody noticed")
+    except WebSocketClosed as error:
+        note(request.GET["key"], error.code)
+
+
+@websocket
+def talkative(request: HttpRequest, ws: Any) -> None:
+    """Talks once it is spoken to."""
+    ws.receive()
+    talk(request, ws)
+
+
+class Talkative(WebSocketView):
+    """The same, called for events."""
+
+    def received_message(self, message: str | bytes) -> None:
+        """Talk."""
+        talk(self.request, self.ws)
+
+
 @websocket
 def echo(request: HttpRequest, ws: Any) -> None:
     """Sends back what comes."""
@@ -117,4 +149,6 @@ urlpatterns = [
     path("nested/async/", nested_async),
     path("impatient/", impatient),
     path("held/", held),
+    path("talkative/", talkative),
+    path("talkative/events/", websocket(Talkative)),
 ]

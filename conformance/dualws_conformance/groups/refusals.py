@@ -71,13 +71,14 @@ def cookies(kit: Kit) -> None:
     equal(head.get("X-Kit"), "middleware", "the middleware's field on the 101")
 
 
-@case(GROUP, "dualws", "a handler runs after Django's stack has unwound, in the view's thread")
+@case(GROUP, "dualws", "a handler runs after Django's stack has unwound, in the view's context")
 def order(kit: Kit) -> None:
     key = kit.key()
     kit.open(path=f"/ordered/?key={key}")
     notes = kit.notes(key, 3)
     equal([note[0] for note in notes], ["view", "finished", "handler"], "the order of events")
-    equal(len({note[1] for note in notes}), 1, "the number of threads they ran in")
+    equal(len({note[1] for note in notes[:2]}), 1, "the number of threads the request ran in")
+    equal({note[2] for note in notes}, {key}, "what the view has set in its context")
 
 
 @case(GROUP, "dualws", "accept() takes a subprotocol and fields, and a second one does nothing")

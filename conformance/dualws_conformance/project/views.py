@@ -167,9 +167,12 @@ def visit(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
+_key: contextvars.ContextVar[str] = contextvars.ContextVar("key", default="")
+
+
 @websocket
 def _ordered(request: HttpRequest, ws: Any) -> None:
-    board.note(request.GET["key"], ["handler", threading.get_ident()])
+    board.note(request.GET["key"], ["handler", threading.get_ident(), _key.get()])
     ws.receive()
 
 
@@ -179,10 +182,11 @@ def ordered(request: HttpRequest) -> HttpResponseBase:
 
     def finished(**_: object) -> None:
         request_finished.disconnect(dispatch_uid=key)
-        board.note(key, ["finished", threading.get_ident()])
+        board.note(key, ["finished", threading.get_ident(), _key.get()])
 
     request_finished.connect(finished, weak=False, dispatch_uid=key)
-    board.note(key, ["view", threading.get_ident()])
+    _key.set(key)
+    board.note(key, ["view", threading.get_ident(), _key.get()])
     return _ordered(request)
 
 

@@ -40,6 +40,8 @@ def test_a_culprit_is_logged_once_in_a_while_and_counted_each_time(observe: Obse
             lambda: observed.figures()["dualws_loop_blocked_total"] == before + 1,  # noqa: B023
             what="not counted",
         )
+    # What is logged is counted before.
+    assert observed.server.stderr.wait_for(r"by compute \("), observed.server.output()
     text = observed.server.stderr.text()
     assert text.count("blocked for over") == 2
     assert text.count("by stand_still") == text.count("by compute") == 1

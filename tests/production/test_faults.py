@@ -153,6 +153,15 @@ def test_the_others_notice_nothing_of_a_killed_worker(fleet: Callable[..., Fleet
 # -- clients ---------------------------------------------------------------------------
 
 
+def test_who_sends_without_end_to_a_client_that_has_gone(server: LiveServer) -> None:
+    with Bystander(server):
+        for _ in range(8):
+            client = open_socket(server, "/endless/")
+            read_frame(client)
+            client.reset()
+        _settled(server, {})
+
+
 @pytest.mark.parametrize("end", ["fin", "rst"])
 def test_a_client_that_breaks_on_any_byte_of_the_handshake(server: LiveServer, end: str) -> None:
     request = (

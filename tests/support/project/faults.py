@@ -91,6 +91,13 @@ def echo(request: HttpRequest, ws: Any) -> None:
 
 
 @websocket
+def endless(request: HttpRequest, ws: Any) -> None:
+    """Sends for as long as it can."""
+    while True:
+        ws.send(bytes(1000))
+
+
+@websocket
 def blocking(request: HttpRequest, ws: Any) -> None:
     for message in ws:
         go_wrong(message)
@@ -129,6 +136,7 @@ urlpatterns = [
     path("leak/", leak),
     path("clock/", clock),
     path("echo/", echo),
+    path("endless/", endless),
     path("page/<how>/", page),
     *(path(f"{name}/", view) for name, view in _STYLES.items()),
 ]

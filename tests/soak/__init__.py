@@ -1,0 +1,1 @@
+"""Mixed traffic from clients of every kind, for as long as one likes."""

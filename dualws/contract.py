@@ -190,6 +190,8 @@ class Server(ABC):
         self.config = config
         #: what clients may take of it
         self.limits = Limits(self)
+        #: the application as it was given
+        self.served = application
         self.application: WSGIApplication = Gate(
             WebSocketMiddleware(application, self), self.limits
         )

@@ -105,8 +105,7 @@ class GeventWebSocket(WebSocket):
     ) -> None:
         """Send the 101; ``Resource.app_protocol`` chooses the subprotocol if nobody has."""
         if subprotocol is None:
-            application = getattr(self.server.application, "application", None)
-            choose = getattr(application, "app_protocol", None)
+            choose = getattr(self.server.served, "app_protocol", None)
             chosen = choose(self.path) if choose is not None else None
             if chosen in self.handshake.subprotocols:
                 subprotocol = chosen

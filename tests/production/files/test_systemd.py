@@ -90,7 +90,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 @needs("systemd-socket-activate")
 def test_the_service_serves_on_the_socket_of_systemd(backend: str, tmp_path: Path) -> None:
     """Its own command line, started by systemd's own program at the first connection."""
-    line = command().removeprefix("ExecStart=").replace("mysite.wsgi", "support.project.wsgi")
+    line = command().removeprefix("ExecStart=").replace("mysite.wsgi", "support.draining_site")
     words = shlex.split(line.replace("--backend gevent", f"--backend {backend}"))
     assert words.pop(0) == VENV
     (port,) = free_ports(1)
@@ -114,7 +114,7 @@ def test_the_service_serves_on_the_socket_of_systemd(backend: str, tmp_path: Pat
     try:
         assert output.wait_for("Listening on"), output.text()
         with eventually(lambda: RawClient(("127.0.0.1", port)), what="nobody listens") as client:
-            client.send_request("GET", "/echo/", ("Host", "example.com"))
+            client.send_request("GET", "/page/", ("Host", "example.com"))
             assert client.read_response().status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUT) == 0, output.text()

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dualws.contract import Timer, Transport, Waiter
+from dualws.fragment_turns import Turn
 from dualws.liveness import PINGS, Living
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Close, Event, Failure, Ping, Pong, Stream
-from dualws.sending import Turn
 from dualws.sentinels import ENDED as ENDED
 from dualws.sentinels import WAIT as WAIT
 from dualws.sentinels import Sentinel as Sentinel
@@ -368,6 +368,7 @@ class Connection(Living):
             make = getattr(self._transport, "waiter", self.runtime.waiter)
             waiter = self._waiter = make()
         lock = self._lock
+        wake = waiter.wake
         while True:
             with lock:
                 # As take(), which this is for nearly all messages.
@@ -378,7 +379,9 @@ class Connection(Living):
                     return None
                 if self._batch:
                     self._flush()
-                self._wait(waiter.wake)
+                if self._ready is not None:
+                    self._wait(wake)
+                self._ready = wake
             try:
                 woken = waiter.wait(timeout)
             except BaseException:  # killed while it waited

@@ -1,6 +1,6 @@
 """The Tornado backend: an event loop for the bytes, threads for the application.
 
-Law: the process needs no preparation, and nothing here imports Django.
+Law: the process needs no patching, and nothing here imports Django.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import ClassVar
 import tornado
 
 from dualws.contract import Backend, ServerConfig, WSGIApplication
+from dualws_tornado.heap import share_heap
 from dualws_tornado.loop import loop_name
 from dualws_tornado.server import WebSocketServer
 
@@ -25,7 +26,8 @@ class TornadoBackend(Backend):
 
     @classmethod
     def prepare(cls) -> None:
-        """Do nothing: threads need no patching."""
+        """Let all threads share the heap of the process; they need no patching."""
+        share_heap()
 
     def make_server(
         self,

@@ -75,47 +75,42 @@ _bells = _Bells()
 
 
 class Lent:
-    """The sockets that are lent to threads which are busy elsewhere.
+    """The sockets that are lent to the threads of their handlers.
 
     :param runtime: the server's runtime
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._idle: dict[Transport, int] = {}
-        self._seen: dict[Transport, int] = {}
-        self._turns = 0
+        self.sockets: set[Transport] = set()
+        #: whether looks are taken; whoever stops reading a lent socket sees to it
+        self.looking = False
         self._quiet = 0
-        self._looking = False
 
-    def leave(self, transport: Transport) -> None:
-        """Its thread reads no more for now; from that thread."""
-        self._turns += 1
-        self._idle[transport] = self._turns
-        if not self._looking:
-            self._looking = True
-            self._quiet = 0
-            self._runtime.call_later(_LOOK, self._look)
-
-    def back(self, transport: Transport) -> None:
-        """Its thread reads again, or the socket is not lent any more."""
-        self._idle.pop(transport, None)
+    def look(self) -> None:
+        """Take looks from now on: a thread is busy elsewhere. From any thread."""
+        self.looking = True
+        self._quiet = 0
+        self._runtime.call_later(_LOOK, self._look)
 
     def _look(self) -> None:
-        """Have the loop read for whom it was not read since the last look; in the loop."""
-        idle = self._idle.copy()
-        self._quiet = 0 if idle else self._quiet + 1
-        for transport, turn in self._seen.items():
-            if idle.get(transport) == turn:
-                self._idle.pop(transport, None)
+        """Have the loop read for whom nobody has read since the last look; in the loop."""
+        busy = False
+        for transport in tuple(self.sockets):
+            if transport.is_read:
+                continue
+            busy = True
+            if transport.seen == transport.turn:
                 transport.take_back()
-        self._seen = idle
+            else:
+                transport.seen = transport.turn
+        self._quiet = 0 if busy else self._quiet + 1
         if self._quiet > _QUIET_LOOKS:
-            # A thread that leaves in this moment finds either that no looks are taken, or is seen.
-            self._looking = False
-            if not self._idle or self._looking:
+            # A thread that stops reading in this moment sees that no looks are taken, or is seen.
+            self.looking = False
+            if self.looking or all(transport.is_read for transport in tuple(self.sockets)):
                 return
-            self._looking = True
+            self.looking = True
         self._runtime.call_later(_LOOK, self._look)
 
 
@@ -239,8 +234,6 @@ class ReadingWaiter:
     def _read(self, timeout: float | None) -> bool:
         """Read the socket until something wakes this thread, or it is to stop."""
         transport = self._transport
-        lent = transport.lenders
-        lent.back(transport)
         assert self._poll is not None
         end = None if timeout is None else time.monotonic() + timeout
         milliseconds = None if timeout is None else max(0, math.ceil(timeout * 1000))
@@ -279,7 +272,9 @@ class ReadingWaiter:
         if over or rung:
             transport.hand_back(lost)
         else:
-            lent.leave(transport)
+            transport.turn += 1
+            if not transport.lenders.looking:
+                transport.lenders.look()
         if at_gate:
             return self._wait_at_gate(None if end is None else end - time.monotonic())
         return woken

@@ -52,6 +52,8 @@ class Transport(SocketTransport):
         #: reads the socket, when it is lent
         self.receive = sock.recv
         self.lenders = runtime.lent
+        #: how often the handler's thread has stopped reading, and as of the last look
+        self.turn = self.seen = 0
         self._lent = False
         self._waiter: ReadingWaiter | None = None
         self._reading = False
@@ -72,6 +74,11 @@ class Transport(SocketTransport):
     def lent(self) -> bool:
         """Whether the handler's thread may read now; with the mutex held."""
         return self._lent and not (self._paused or self._closing or self._closed)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the handler's thread reads right now."""
+        return self._waiter is not None and self._waiter.reading
 
     def deliver(self, data: bytes) -> None:
         """Hand over what the handler's thread has read."""
@@ -94,7 +101,10 @@ class Transport(SocketTransport):
                 return
             self._lent = True
         self._watch_reading(False)
-        self.lenders.leave(self)
+        self.turn += 1
+        self.lenders.sockets.add(self)
+        if not self.lenders.looking:
+            self.lenders.look()
 
     def take_back(self) -> None:
         """Let the loop read; in the loop's thread."""
@@ -105,6 +115,7 @@ class Transport(SocketTransport):
                 self._waiter.ring()  # its thread hands it back
                 return
             self._lent = False
+        self.lenders.sockets.discard(self)
         self._update_reading()
 
     def hand_back(self, error: OSError | None) -> None:
@@ -114,6 +125,7 @@ class Transport(SocketTransport):
         """
         with self._lock:
             self._lent = False
+        self.lenders.sockets.discard(self)
         self._call_soon(self._update_reading if error is None else lambda: self._lost(error))
 
     def pause_reading(self) -> None:
@@ -160,6 +172,7 @@ class Transport(SocketTransport):
 
     def _lost(self, error: OSError | None) -> None:
         super()._lost(error)
+        self.lenders.sockets.discard(self)
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(self)

@@ -215,7 +215,7 @@ def test_looks_end_when_all_is_quiet_and_begin_again(
     monkeypatch.setattr(reading, "_QUIET_LOOKS", 2)
     case.lend()
     lent = case.transport.lenders
-    eventually(lambda: not lent._looking, what="looks go on for ever")
+    eventually(lambda: not lent.looking, what="looks go on for ever")
     case.say("hold")
     assert echo.held.wait(TIMEOUT)
     case.client.send(frames.build(PING, b""))

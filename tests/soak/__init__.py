@@ -1,1 +1,0 @@
-"""Mixed traffic from clients of every kind, for as long as one likes."""

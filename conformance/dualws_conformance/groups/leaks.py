@@ -13,11 +13,13 @@ from dualws_conformance.wire import Client
 
 GROUP = "leaks"
 #: How often each is done, and before it to warm the server up.
-COUNT, WARM = 10_000, 500
+COUNT, WARM = 10_000, 1_500
 QUICK = 400
 #: How much more may be held afterwards: caches and allocators breathe.
 ALLOWED = {"descriptors": 3, "threads": 20, "greenlets": 10, "connections": 0}
 MEMORY = 6 << 20
+#: How often memory must grow in a row to count as leaking.
+_AGAIN = 3
 #: Most clients that come without waiting for those before them.
 _CROWD = 25
 
@@ -92,22 +94,31 @@ def requests(kit: Kit, number: int) -> None:
 
 
 def flat(kit: Kit, act: Callable[[Kit, int], None], count: int) -> None:
-    """What the server holds is the same after *count* acts as after the warming up."""
+    """What the server holds is the same after *count* acts as after the warming up.
+
+    Memory that grows once may be an allocator's, which keeps what was needed at one time; a
+    leak grows again.
+    """
     for number in range(min(WARM, count)):
         act(kit, number)
     before = _rest(kit)
-    for number in range(count):
-        act(kit, number)
-    after: dict[str, Any] = {}
+    for _ in range(_AGAIN):
+        for number in range(count):
+            act(kit, number)
+        after: dict[str, Any] = {}
 
-    def is_flat() -> bool:
-        after.update(kit.state())
-        return not _grown(before, after)
+        def is_flat(before: dict[str, Any] = before, after: dict[str, Any] = after) -> bool:
+            after.update(kit.state())
+            return not _grown(before, after)
 
-    settled(is_flat, 8 * PATIENCE)
-    grown = _grown(before, after)
-    if grown:
-        fail(f"after {count} times the server holds more: {', '.join(grown)}")
+        settled(is_flat, 8 * PATIENCE)
+        grown = _grown(before, after)
+        if not all(what.startswith("memory") for what in grown):
+            break
+        if not grown:
+            return
+        before = after
+    fail(f"after {count} times the server holds more: {', '.join(grown)}")
 
 
 def _rest(kit: Kit) -> dict[str, Any]:

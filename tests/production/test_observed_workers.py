@@ -114,9 +114,12 @@ def test_figures_are_added_up_and_outlive_their_worker(
         fleet.signal(signal.SIGHUP)
         assert read_frame(client).close_code == 1012
         client.send(build(CLOSE, close_payload(1012)))
-    figures = observed.until(dualws_workers=2, dualws_connections=0)
-    assert figures["dualws_messages_received_total"] == 7
-    assert figures["dualws_messages_sent_total"] == 7
+    figures = observed.until(
+        dualws_workers=2,
+        dualws_connections=0,
+        dualws_messages_received_total=7,
+        dualws_messages_sent_total=7,
+    )
     assert figures['dualws_closes_total{code="1012"}'] >= 1
     fleet.stop()
     assert list((tmp_path / "tmp").glob("dualws-figures-*")) == []

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Kept]:
 def _watch(request: pytest.FixtureRequest, server: LiveServer) -> None:
     shown = request.node.stash.setdefault(_SHOWN, [])
     shown.append((server, server.stderr.position))
+
+
+@pytest.fixture
+def key() -> str:
+    """A name of this test's own for notes, releases, topics, rows and people."""
+    return uuid.uuid4().hex
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from compat import guide
 from compat.data import digest, large
 from compat.libraries import need
 from support import frames
+from support.crowd import open_socket
 from support.frames import BINARY, CLOSE, PING, PONG, TEXT, build, read_frame
-from support.raw import RawClient
 from support.server import LiveServer
 from support.timing import TIMEOUT, eventually
 
@@ -35,13 +35,6 @@ def site(serve_app: Serve, tmp_path: Path) -> LiveServer:
 def site_for_tests(serve_app: Serve) -> LiveServer:
     """A site with what the guide's need not have."""
     return serve_app("compat.flask_sites:app")
-
-
-def open_socket(server: LiveServer, path: str, **options: int) -> RawClient:
-    client = RawClient(server.address, **options)
-    head = frames.handshake(client, path, server.netloc)
-    assert head.status == 101, head
-    return client
 
 
 def test_http(site: LiveServer) -> None:
@@ -118,7 +111,7 @@ def test_pings_are_answered_and_sent(serve_app: Serve) -> None:
 def test_a_large_message_reaches_a_slow_reader_whole(site_for_tests: LiveServer) -> None:
     """simple-websocket calls ``send`` once and believes that all of it went."""
     size = 30_000_000
-    with open_socket(site_for_tests, f"/large/{size}", receive_buffer=8192) as client:
+    with open_socket(site_for_tests, f"/large/{size}", by=site_for_tests.connect(8192)) as client:
         # In the midst of its send the server is made to send from another thread.
         assert client.fill()
         client.send(build(PING, b"in between"))
@@ -132,7 +125,7 @@ def test_a_large_message_reaches_a_slow_reader_whole(site_for_tests: LiveServer)
 
 def test_a_peer_that_takes_nothing_is_given_up(serve_app: Serve) -> None:
     server = serve_app("compat.flask_sites:app", "--send-timeout", "1")
-    with open_socket(server, "/large/30000000", receive_buffer=8192) as client:
+    with open_socket(server, "/large/30000000", by=server.connect(8192)) as client:
         notes = server.get("/outcome")
         assert notes.body == b"TimeoutError"
         with pytest.raises((EOFError, OSError)):

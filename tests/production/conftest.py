@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from support.database_fixtures import key as key
 from support.database_fixtures import mariadb as mariadb
 from support.database_fixtures import postgresql as postgresql
 from support.database_fixtures import serve_with as serve_with

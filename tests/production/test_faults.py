@@ -103,7 +103,7 @@ def test_workers_of_a_killed_arbiter_end_whatever_their_handlers_do(
 ) -> None:
     started = fleet(config="graceful_timeout = 2\n")
     workers = started.workers()
-    with open_socket(started, "/blocking/") as client:  # type: ignore[arg-type]
+    with open_socket(started, "/blocking/") as client:
         client.send(build(TEXT, b"never"))
         Diary(tmp_path).wait_for("never")
         started.process.kill()
@@ -133,7 +133,7 @@ def test_the_others_notice_nothing_of_a_killed_worker(fleet: Callable[..., Fleet
     clients: dict[int, list[RawClient]] = {}
 
     def has_both() -> bool:
-        client = open_socket(started, "/echo/")  # type: ignore[arg-type]
+        client = open_socket(started, "/echo/")
         clients.setdefault(int(ask(client, b"who")), []).append(client)
         return len(clients) == 2
 

@@ -93,7 +93,7 @@ def test_figures_are_added_up_and_outlive_their_worker(
     observed = start(workers=2, runner=runner)
     fleet = observed.fleet
     observed.until(dualws_workers=2, dualws_workers_ready=2)
-    clients = [open_socket(fleet, "/blocking/") for _ in range(6)]  # type: ignore[arg-type]
+    clients = [open_socket(fleet, "/blocking/") for _ in range(6)]
     for client in clients:
         assert ask(client, b"hello") == "hello"
     observed.until(dualws_connections=6, dualws_messages_received_total=6)
@@ -108,7 +108,7 @@ def test_figures_are_added_up_and_outlive_their_worker(
     for client in clients:
         client.close()
     # A worker that ends in order leaves its last figures behind.
-    with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+    with open_socket(fleet, "/blocking/") as client:
         assert ask(client, b"again") == "again"
         observed.until(dualws_messages_received_total=7)
         fleet.signal(signal.SIGHUP)
@@ -166,7 +166,7 @@ def test_the_access_log_is_gunicorns(start: Start, runner: str, tmp_path: Path) 
         fields = ("Host", fleet.netloc), ("User-Agent", "a|b\x9b")
         client.send_request("GET", "/nothing%0Ahere/", *fields)
         length = len(client.read_response().body)
-    with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+    with open_socket(fleet, "/blocking/") as client:
         assert ask(client, b"hello") == "hello"
         client.send(build(CLOSE, close_payload(4001)))
         read_frame(client)

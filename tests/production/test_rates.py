@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable
 
 import pytest
 
-from support import frames
+from support.crowd import open_socket
 from support.frames import BINARY, CLOSE, PING, PONG, TEXT, build, read_frame
-from support.raw import RawClient
-from support.server import LiveServer
+from support.server import LiveServer, options
 from support.timing import SCALE, eventually
 
 Serve = Callable[..., LiveServer]
 STYLES = ["/ws/echo/", "/ws/events/", "/ws/async/"]
 
 
-@pytest.fixture
-def key() -> str:
-    """A key of this test's own for topics."""
-    return uuid.uuid4().hex
-
-
 def start(serve_app: Serve, **limits: float) -> LiveServer:
-    words = [
-        word
-        for name, value in limits.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
-    return serve_app("support.project.wsgi", *words)
-
-
-def open_socket(server: LiveServer, path: str, receive_buffer: int | None = None) -> RawClient:
-    client = RawClient(server.address, receive_buffer)
-    head = frames.handshake(client, path, server.netloc)
-    assert head.status == 101, head
-    return client
+    return serve_app("support.project.wsgi", *options(**limits))
 
 
 def test_websockets_without_messages_are_closed(serve_app: Serve, key: str) -> None:
@@ -105,7 +85,7 @@ def test_bytes_over_the_rate_wait(serve_app: Serve, path: str) -> None:
 def test_what_waits_for_slow_peers_is_bounded_for_the_process(serve_app: Serve, key: str) -> None:
     server = start(serve_app, max_buffered=3_000_000, send_buffer_size=2_000_000)
     path = f"/ws/topic/?topic={key}"
-    slow = [open_socket(server, path, receive_buffer=4096) for _ in range(8)]
+    slow = [open_socket(server, path, by=server.connect(4096)) for _ in range(8)]
     with open_socket(server, path) as publisher:
         assert read_frame(publisher).payload == b"subscribed"
         for _ in range(60):
@@ -135,7 +115,7 @@ def test_500_peers_that_do_not_read_do_not_grow_the_process(serve_app: Serve, ke
     seconds = float(os.environ.get("DUALWS_TEST_BROADCAST", "3"))
     server = start(serve_app, max_buffered=limit, send_timeout=300)
     path = f"/ws/topic/?topic={key}"
-    slow = [open_socket(server, path, receive_buffer=4096) for _ in range(500)]
+    slow = [open_socket(server, path, by=server.connect(4096)) for _ in range(500)]
     with open_socket(server, path) as publisher:
         assert read_frame(publisher).payload == b"subscribed"
         publisher.send(build(BINARY, bytes(1)))
@@ -159,7 +139,7 @@ def test_a_peer_that_reads_slowly_is_told_from_one_that_does_not(serve_app: Serv
     limit = 0.5 * SCALE
     server = start(serve_app, send_timeout=limit)
     size = 6_000_000
-    with open_socket(server, f"/ws/big/?size={size}", receive_buffer=4096) as client:
+    with open_socket(server, f"/ws/big/?size={size}", by=server.connect(4096)) as client:
         assert client.read(10)[:2] == b"\x82\x7f"
         read = 0
         end = time.monotonic() + 4 * limit
@@ -169,5 +149,5 @@ def test_a_peer_that_reads_slowly_is_told_from_one_that_does_not(serve_app: Serv
         assert read < size / 2, "too fast to prove anything"
         assert len(client.read(size - read)) == size - read
         assert read_frame(client).close_code == 1000
-    with open_socket(server, f"/ws/big/?size={size}", receive_buffer=4096):
+    with open_socket(server, f"/ws/big/?size={size}", by=server.connect(4096)):
         assert server.stderr.wait_for("closing a websocket with 1008: the peer reads too slowly")

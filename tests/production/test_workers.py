@@ -122,7 +122,7 @@ def test_hup_with_code_that_cannot_start_changes_nothing(
 def test_ttin_and_ttou(start: Start) -> None:
     fleet = start(workers=1)
     (first,) = fleet.workers()
-    with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+    with open_socket(fleet, "/blocking/") as client:
         fleet.signal(signal.SIGTTIN)
         others = fleet.wait_for_others({first})
         assert who(client) == first
@@ -148,7 +148,7 @@ def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: P
         assert [end(client) for client in clients.values()] == [1012, 1012]
         assert fleet.wait() == 0
         eventually(lambda: pidfile.exists() and int(pidfile.read_text()) == successor, what="pid")
-        with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+        with open_socket(fleet, "/blocking/") as client:
             assert who(client) in fleet.workers(successor)
             os.kill(successor, signal.SIGTERM)
             assert end(client) == 1012
@@ -198,7 +198,7 @@ def test_usr1_reopens_the_log(start: Start, tmp_path: Path, runner: str) -> None
 def test_the_access_log_is_gunicorns(start: Start, tmp_path: Path, runner: str) -> None:
     log = tmp_path / "access.log"
     fleet = start(runner=runner, config="accesslog = 'access.log'\n")
-    with open_socket(fleet, "/blocking/") as client:  # type: ignore[arg-type]
+    with open_socket(fleet, "/blocking/") as client:
         pid = who(client)
     assert fleet.get("/page/?logged").status == 200
     eventually(lambda: '"GET /page/?logged HTTP/1.1" 200' in log.read_text(), what="no line")
@@ -231,10 +231,10 @@ def test_max_requests_counts_handshakes_and_replaces_the_worker(
         options=("--close-timeout", "30"),
     )
     (first,) = fleet.workers()
-    clients = [open_socket(fleet, "/events/?key=m") for _ in range(4)]  # type: ignore[arg-type]
+    clients = [open_socket(fleet, "/events/?key=m") for _ in range(4)]
     for client in clients:
         assert who(client) == first
-    busy = open_socket(fleet, "/slow/")  # type: ignore[arg-type]
+    busy = open_socket(fleet, "/slow/")
     busy.send(build(TEXT, b"go"))
     diary.wait_for("asked")
     assert int(fleet.get("/page/").body) == first

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 
 import pytest
 
 from support.server import LiveServer
-
-
-@pytest.fixture
-def key() -> str:
-    """A name of this test's own for notes and people."""
-    return uuid.uuid4().hex
 
 
 @pytest.fixture

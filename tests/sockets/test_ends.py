@@ -6,16 +6,10 @@ import uuid
 
 import pytest
 
-from support import frames
+from support.crowd import open_socket
 from support.frames import TEXT, build, read_frame
 from support.raw import RawClient
 from support.server import LiveServer
-
-
-def open_socket(server: LiveServer, path: str) -> RawClient:
-    client = server.connect()
-    assert frames.handshake(client, path, server.netloc).status == 101
-    return client
 
 
 def echoes(client: RawClient) -> bool:

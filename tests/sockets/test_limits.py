@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
-import pytest
-
 from support import frames
+from support.crowd import open_socket
 from support.frames import TEXT, build, read_frame
 from support.raw import RawClient, Response
-from support.server import LiveServer
+from support.server import LiveServer, options
 from support.timing import eventually
 
 Serve = Callable[..., LiveServer]
@@ -19,32 +17,8 @@ PROJECT = "support.project.wsgi"
 ELSEWHERE = "127.0.0.2"
 
 
-@pytest.fixture
-def key() -> str:
-    """A key of this test's own for notes and releases."""
-    return uuid.uuid4().hex
-
-
 def start(serve_app: Serve, **limits: float) -> LiveServer:
-    words = [
-        word
-        for name, value in limits.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
-    return serve_app(PROJECT, *words)
-
-
-def connect(server: LiveServer, source: str | None = None) -> RawClient:
-    return RawClient(server.address, source=source)
-
-
-def open_socket(
-    server: LiveServer, path: str, source: str | None = None, receive_buffer: int | None = None
-) -> RawClient:
-    client = RawClient(server.address, receive_buffer, source)
-    head = frames.handshake(client, path, server.netloc)
-    assert head.status == 101, head
-    return client
+    return serve_app(PROJECT, *options(**limits))
 
 
 def refused(client: RawClient, status: int) -> Response:
@@ -57,18 +31,18 @@ def refused(client: RawClient, status: int) -> Response:
 
 def asked(server: LiveServer, path: str, source: str | None = None) -> int:
     """The status of a handshake, whose connection is closed."""
-    with connect(server, source) as client:
+    with server.connect(source=source) as client:
         return frames.handshake(client, path, server.netloc).status
 
 
 def test_connections_over_the_limit_are_told_so(serve_app: Serve) -> None:
     server = start(serve_app, max_connections=3)
     first, second = open_socket(server, "/ws/echo/"), open_socket(server, "/ws/echo/")
-    with first, second, connect(server) as idle:
+    with first, second, server.connect() as idle:
         idle.send_request("GET", "/status/200/", ("Host", server.netloc))
         assert idle.read_response().status == 200
         for _ in range(2):
-            with connect(server) as further:
+            with server.connect() as further:
                 further.send_request("GET", "/status/200/", ("Host", server.netloc))
                 assert b"too many connections" in refused(further, 503).body
                 further.assert_closed()
@@ -80,10 +54,10 @@ def test_connections_over_the_limit_are_told_so(serve_app: Serve) -> None:
 
 def test_connections_of_an_address_over_the_limit_are_told_so(serve_app: Serve) -> None:
     server = start(serve_app, max_connections_per_address=2)
-    one = open_socket(server, "/ws/echo/", ELSEWHERE)
-    with one, open_socket(server, "/ws/async/", ELSEWHERE):
+    one = open_socket(server, "/ws/echo/", by=server.connect(source=ELSEWHERE))
+    with one, open_socket(server, "/ws/async/", by=server.connect(source=ELSEWHERE)):
         for upgrade in True, False:
-            with connect(server, ELSEWHERE) as further:
+            with server.connect(source=ELSEWHERE) as further:
                 if upgrade:
                     further.send_request(
                         "GET",
@@ -106,18 +80,18 @@ def test_connections_of_an_address_over_the_limit_are_told_so(serve_app: Serve) 
 def test_requests_of_an_address_leave_again(serve_app: Serve) -> None:
     server = start(serve_app, max_connections_per_address=1, max_handshakes=1)
     for path in ["/status/200/", "/large/?size=100000", "/status/404/"] * 3:
-        with connect(server, ELSEWHERE) as client:
+        with server.connect(source=ELSEWHERE) as client:
             client.send_request("GET", path, ("Host", server.netloc))
             assert client.read_response().status in (200, 404)
     for path in ["/ws/refuse/403/", "/ws/refuse-by-crash/", "/ws/inside/", "/ws/inspect/"] * 2:
-        with connect(server) as client:
+        with server.connect() as client:
             assert frames.handshake(client, path, server.netloc).status != 503
     server.expect_traceback("refused by a bug")
 
 
 def test_handshakes_over_the_limit_are_told_so(serve_app: Serve, key: str) -> None:
     server = start(serve_app, max_handshakes=1)
-    with open_socket(server, "/ws/echo/"), connect(server) as waiting:
+    with open_socket(server, "/ws/echo/"), server.connect() as waiting:
         waiting.send_request(
             "GET",
             f"/ws/slow/doubtful/?key={key}",

@@ -7,7 +7,6 @@ import json
 import random
 import struct
 import threading
-import uuid
 from collections.abc import Iterator
 
 import aiohttp
@@ -16,6 +15,7 @@ import websocket as websocket_client
 from websockets.sync.client import connect
 
 from support import frames
+from support.crowd import open_socket
 from support.frames import BINARY, CLOSE, PING, PONG, TEXT, build, read_frame
 from support.raw import RawClient
 from support.server import LiveServer
@@ -29,19 +29,6 @@ def path(request: pytest.FixtureRequest) -> str:
     """An echo in each style of view."""
     style: str = request.param
     return style
-
-
-@pytest.fixture
-def key() -> str:
-    """A key of this test's own for notes and releases."""
-    return uuid.uuid4().hex
-
-
-def open_socket(server: LiveServer, path: str) -> RawClient:
-    client = server.connect()
-    head = frames.handshake(client, path, server.netloc)
-    assert head.status == 101, head
-    return client
 
 
 @pytest.fixture

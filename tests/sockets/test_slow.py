@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import pytest
 
 from support import frames
+from support.crowd import open_socket
 from support.frames import BINARY, CLOSE, TEXT, build, read_frame
 from support.raw import RawClient
-from support.server import LiveServer
+from support.server import LiveServer, options
 from support.timing import SCALE, eventually
-
-
-@pytest.fixture
-def key() -> str:
-    """A key of this test's own for notes and releases."""
-    return uuid.uuid4().hex
-
-
-def open_socket(server: LiveServer, path: str) -> RawClient:
-    client = server.connect()
-    head = frames.handshake(client, path, server.netloc)
-    assert head.status == 101, head
-    return client
 
 
 def read_message(client: RawClient) -> bytes:
@@ -67,8 +54,7 @@ def test_a_message_held_by_another_goes_out_before_the_close(live: LiveServer, k
 def test_a_peer_that_leaves_while_its_inbox_is_full_is_noticed(
     serve_app: Callable[..., LiveServer], key: str
 ) -> None:
-    options = {"ping-interval": SCALE / 5, "ping-timeout": SCALE / 5, "max-queued-messages": 1}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = options(ping_interval=SCALE / 5, ping_timeout=SCALE / 5, max_queued_messages=1)
     server = serve_app("support.project.wsgi", *words)
     with open_socket(server, f"/ws/slow/deaf/?key={key}") as client:
         server.get_json("/notes/", key=key)

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-
-import pytest
-
 from support import frames
+from support.crowd import open_socket
 from support.frames import CLOSE, PING, PONG, TEXT, build, read_frame
-from support.raw import RawClient
 from support.server import LiveServer
-
-
-@pytest.fixture
-def key() -> str:
-    """A key of this test's own for notes."""
-    return uuid.uuid4().hex
-
-
-def open_socket(server: LiveServer, path: str, *headers: tuple[str, str]) -> RawClient:
-    client = server.connect()
-    head = frames.handshake(client, path, server.netloc, *headers)
-    assert head.status == 101, head
-    return client
 
 
 def test_every_event_is_told_in_order_and_the_end_once(live: LiveServer, key: str) -> None:

@@ -39,7 +39,7 @@ class Bystander:
         client: RawClient | None = None,
         slowest: float = TIMEOUT / 3,
     ) -> None:
-        self._client = client or open_socket(server, path)  # type: ignore[arg-type]
+        self._client = client or open_socket(server, path)
         self._slowest = slowest
         self._leaving = threading.Event()
         self._error: BaseException | None = None

@@ -8,15 +8,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from support.frames import TEXT, build, handshake, read_frame
 from support.raw import RawClient
-from support.server import LiveServer
 
 
-def open_socket(server: LiveServer, path: str, *headers: tuple[str, str]) -> RawClient:
-    """A raw websocket."""
-    client = server.connect()
+class Reachable(Protocol):
+    """One server, several processes of it, or a proxy before them."""
+
+    @property
+    def netloc(self) -> str: ...
+
+    def connect(self) -> RawClient: ...
+
+
+def open_socket(
+    server: Reachable, path: str, *headers: tuple[str, str], by: RawClient | None = None
+) -> RawClient:
+    """A raw websocket.
+
+    :param by: a new connection to the server, where it is to be no ordinary one
+    """
+    client = by or server.connect()
     try:
         head = handshake(client, path, server.netloc, *headers)
         assert head.status == 101, head

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,12 +24,6 @@ def mariadb() -> Iterator[MariaDB]:
     """A MariaDB server with few connections."""
     with MariaDB.start() as server:
         yield server
-
-
-@pytest.fixture
-def key() -> str:
-    """A name of this test's own for notes, rows and databases."""
-    return uuid.uuid4().hex
 
 
 @pytest.fixture

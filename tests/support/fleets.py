@@ -70,7 +70,7 @@ def open_in_each(fleet: Fleet, path: str = "/blocking/") -> dict[int, RawClient]
     spare: list[RawClient] = []
 
     def everywhere() -> bool:
-        client = open_socket(fleet, f"{path}?key=x")  # type: ignore[arg-type]
+        client = open_socket(fleet, f"{path}?key=x")
         pid = who(client)
         if pid in clients:
             spare.append(client)

@@ -90,6 +90,15 @@ class Output:
             self._changed.wait_for(lambda: self._ended, timeout)
 
 
+def options(**settings: float) -> list[str]:
+    """The words on the command line for settings that are numbers."""
+    return [
+        word
+        for name, value in settings.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
 class LiveServer:
     """A server process on a free port of this machine.
 
@@ -184,9 +193,13 @@ class LiveServer:
 
     # -- talking to it -------------------------------------------------------------
 
-    def connect(self) -> RawClient:
-        """A new connection; close it, or use it in a ``with`` statement."""
-        return RawClient(self.address)
+    def connect(self, receive_buffer: int | None = None, source: str | None = None) -> RawClient:
+        """A new connection; close it, or use it in a ``with`` statement.
+
+        :param receive_buffer: bytes that the system keeps for a client that does not read
+        :param source: address of this machine that the client comes from
+        """
+        return RawClient(self.address, receive_buffer, source)
 
     def get(self, path: str, **query: object) -> Response:
         """One GET on a connection of its own."""

@@ -16,7 +16,7 @@ def test_pings_outlast_the_proxys_patience(start_site: Start, proxied: type[Prox
     """Idle for twice as long as the proxy waits, with a ping four times in that time."""
     interval = SHORT / 4
     site = start_site("--ping-interval", f"{interval:g}", changes=proxied.short_idle)
-    with open_socket(site, "/ws/echo/") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/echo/") as client:
         for _ in range(8):
             frame = read_frame(client)
             assert frame.opcode == PING
@@ -29,6 +29,6 @@ def test_without_pings_a_silent_websocket_is_cut(start_site: Start, proxied: typ
     if not proxied.short_idle:
         return
     site = start_site("--ping-interval", "0", changes=proxied.short_idle)
-    with open_socket(site, "/ws/echo/") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/echo/") as client:
         assert ask(client, b"here") == "here"
         client.assert_closed()

@@ -124,13 +124,13 @@ def test_pages_of_other_sites_are_refused(site: Site) -> None:
 
 
 def test_close_codes_pass_both_ways(site: Site) -> None:
-    with open_socket(site, "/ws/bye/?key=codes") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/bye/?key=codes") as client:
         client.send(build(TEXT, b"4017 so long"))
         frame = read_frame(client)
         assert (frame.close_code, frame.close_reason) == (4017, "so long")
         client.send(build(CLOSE, close_payload(4017, "so long")))
         client.assert_closed()
-    with open_socket(site, "/ws/echo/?key=theirs") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/echo/?key=theirs") as client:
         client.send(build(CLOSE, close_payload(4123, "had enough")))
         assert read_frame(client).close_code == 4123
         client.assert_closed()
@@ -154,7 +154,7 @@ def test_a_request_without_an_upgrade_is_told(site: Site) -> None:
 
 def test_sockets_are_spread_and_sessions_need_no_stickiness(site: Site) -> None:
     """Twenty sockets of one visitor: half on each server, and signed in on both."""
-    member = Member(site, "ada")  # type: ignore[arg-type]
+    member = Member(site, "ada")
     eventually(lambda: site.connections() == [0, 0], what="sockets of other tests are open")
     with contextlib.ExitStack() as opened:
         path = "/members/session/blocking/"
@@ -167,7 +167,7 @@ def test_sockets_are_spread_and_sessions_need_no_stickiness(site: Site) -> None:
 
 
 def test_a_client_that_vanishes_is_noticed(site: Site) -> None:
-    client = open_socket(site, "/ws/echo/?key=vanished")  # type: ignore[arg-type]
+    client = open_socket(site, "/ws/echo/?key=vanished")
     assert ask(client, b"here") == "here"
     client.reset()
     eventually(lambda: site.connections() == [0, 0], what="the server holds the socket")

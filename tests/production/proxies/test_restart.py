@@ -83,7 +83,7 @@ def test_a_restart_loses_no_request_that_may_be_repeated(start_site: Start) -> N
 
 def test_websockets_of_a_restarting_server_move_to_the_other(start_site: Start) -> None:
     site = start_site("--drain-window", "1")
-    with open_socket(site, "/ws/echo/") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/echo/") as client:
         assert ask(client, b"here") == "here"
         number = site.connections().index(1)
         site.servers[number].signal(signal.SIGTERM)
@@ -92,7 +92,7 @@ def test_websockets_of_a_restarting_server_move_to_the_other(start_site: Start) 
         client.send(build(CLOSE, close_payload(1012)))
         client.assert_closed()
     assert site.servers[number].wait() == 0
-    with open_socket(site, "/ws/echo/") as client:  # type: ignore[arg-type]
+    with open_socket(site, "/ws/echo/") as client:
         assert ask(client, b"again") == "again"
     site.servers[number] = site.start_server(site.ports[number])
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_back_gets_the_next_websockets(
 
         def open_sockets(count: int) -> None:
             for _ in range(count):
-                opened.enter_context(open_socket(site, "/ws/echo/"))  # type: ignore[arg-type]
+                opened.enter_context(open_socket(site, "/ws/echo/"))
 
         open_sockets(10)
         site.servers[0] = site.start_server(site.ports[0])

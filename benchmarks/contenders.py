@@ -167,8 +167,8 @@ _SERVERS = (
 
 _LIMITS = (
     _raw("raw-gevent", "bytes echoed by greenlets: gevent's limit", "raw_gevent", "gevent"),
-    _raw("raw-uvloop", "bytes echoed by a protocol on uvloop", "raw_uvloop", "uvloop"),
-    _raw("raw-asyncio", "bytes echoed by a protocol on asyncio's own loop", "raw_asyncio"),
+    _raw("raw-uvloop", "bytes echoed by a protocol on uvloop", "raw_protocol uvloop", "uvloop"),
+    _raw("raw-asyncio", "bytes echoed by a protocol on asyncio's own loop", "raw_protocol"),
     _raw("raw-threads", "bytes echoed by a thread for each connection", "raw_threads"),
     _raw("raw-iostream", "bytes echoed by Tornado's IOStream", "raw_iostream", "tornado"),
 )

@@ -1,12 +1,10 @@
-"""Bytes echoed by a protocol on uvloop: ``python -m raw_uvloop PORT``."""
+"""Bytes echoed by a protocol on a loop: ``python -m raw_protocol PORT [uvloop]``."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from typing import cast
-
-import uvloop
 
 
 class Echo(asyncio.Protocol):
@@ -24,4 +22,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    if "uvloop" in sys.argv:
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())

@@ -379,9 +379,7 @@ class Connection(Living):
                     return None
                 if self._batch:
                     self._flush()
-                if self._ready is not None:
-                    self._wait(wake)
-                self._ready = wake
+                self._wait(wake)
             try:
                 woken = waiter.wait(timeout)
             except BaseException:  # killed while it waited

@@ -30,6 +30,8 @@ log = logging.getLogger("dualws.server")
 
 #: Seconds between two looks for sockets that nobody reads.
 _LOOK = 0.01
+#: Milliseconds that poll() takes at most.
+_LONGEST = 2**31 - 1
 #: Looks that find nothing before no more are taken.
 _QUIET_LOOKS = 100
 
@@ -86,10 +88,14 @@ class Lent:
         #: whether looks are taken; whoever stops reading a lent socket sees to it
         self.looking = False
         self._quiet = 0
+        self._mutex = runtime.lock()
 
     def look(self) -> None:
         """Take looks from now on: a thread is busy elsewhere. From any thread."""
-        self.looking = True
+        with self._mutex:
+            if self.looking:
+                return  # another one came first
+            self.looking = True
         self._quiet = 0
         self._runtime.call_later(_LOOK, self._look)
 
@@ -108,9 +114,9 @@ class Lent:
         if self._quiet > _QUIET_LOOKS:
             # A thread that stops reading in this moment sees that no looks are taken, or is seen.
             self.looking = False
-            if self.looking or all(transport.is_read for transport in tuple(self.sockets)):
-                return
-            self.looking = True
+            if not all(transport.is_read for transport in tuple(self.sockets)):
+                self.look()
+            return
         self._runtime.call_later(_LOOK, self._look)
 
 
@@ -236,12 +242,18 @@ class ReadingWaiter:
         transport = self._transport
         assert self._poll is not None
         end = None if timeout is None else time.monotonic() + timeout
-        milliseconds = None if timeout is None else max(0, math.ceil(timeout * 1000))
+        milliseconds = None if end is None else _milliseconds_to(end)
         lost: OSError | None = None
         over = False
         while True:
             ready = self._poll(milliseconds)
-            if not ready or self._woken or self._rung:
+            if self._woken or self._rung:
+                break
+            if not ready:
+                assert end is not None
+                milliseconds = _milliseconds_to(end)
+                if milliseconds:
+                    continue  # poll() waits no longer than some weeks
                 break
             try:
                 data = transport.receive(transport.read_size)
@@ -259,7 +271,7 @@ class ReadingWaiter:
                 if self._woken:
                     break
             if end is not None:
-                milliseconds = max(0, math.ceil((end - time.monotonic()) * 1000))
+                milliseconds = _milliseconds_to(end)
         with self._mutex:
             self._reading = False
             woken, self._woken = self._woken, False
@@ -278,3 +290,8 @@ class ReadingWaiter:
         if at_gate:
             return self._wait_at_gate(None if end is None else end - time.monotonic())
         return woken
+
+
+def _milliseconds_to(end: float) -> int:
+    """What poll() is to wait until the monotonic time *end*; 0 when that is over."""
+    return math.ceil(max(0.0, min((end - time.monotonic()) * 1000, _LONGEST)))

@@ -184,6 +184,17 @@ def test_a_timeout_passes_while_the_thread_reads(case: Case, echo: Echo) -> None
     case.ask("still there")
 
 
+@pytest.mark.parametrize("seconds", [1e12, float("inf")])
+def test_a_timeout_may_be_longer_than_the_system_waits(
+    case: Case, echo: Echo, seconds: float
+) -> None:
+    case.lend()
+    echo.timeout = seconds
+    case.ask("one")
+    case.ask("two")
+    assert echo.outcome.empty()
+
+
 def test_a_full_inbox_pauses_and_goes_on(case: Case, echo: Echo) -> None:
     case.lend()
     case.say("hold")

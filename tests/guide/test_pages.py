@@ -1,5 +1,7 @@
 """The programs of the guide's pages on `ws`, addresses, the database, sessions and security.
 
+The README's first one, too.
+
 Law: what a page shows is what is served here, to the letter: its blocks begin with a comment
 that names their file.
 """
@@ -20,7 +22,8 @@ from support.member import Member
 from support.server import LiveServer
 
 Serve = Callable[..., LiveServer]
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "guide"
 BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.M | re.S)
 
 #: Puts the programs beside the test project's own addresses.
@@ -134,3 +137,23 @@ def test_websocket(serve_page: Callable[..., LiveServer]) -> None:
         assert ask(client) == "tick"
         client.send(build(frames.CLOSE, frames.close_payload(4000)))
         assert read_frame(client).close_code == 4000
+
+
+def test_the_first_program_of_the_readme(serve_app: Serve, tmp_path: Path, key: str) -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = re.search(r"^# settings\.py\n.*?^```$", readme, re.M | re.S)
+    assert block is not None
+    parts = re.split(r"^# (\w+)\.py\n", block[0].removesuffix("```"), flags=re.M)
+    files = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert list(files) == ["settings", "views", "urls"]
+    (tmp_path / "readme_views.py").write_text(files["views"])
+    imports = "import readme_views as views"
+    (tmp_path / "guide_site.py").write_text(SITE.format(imports=imports, paths=files["urls"]))
+    settings = {"ROOT_URLCONF": "guide_site", "LOGIN_URL": "/members/enter/"}
+    server = serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps(settings)})
+    with open_socket(server, f"/rooms/{key}/") as somebody:
+        # Who hears itself is subscribed.
+        assert ask(somebody, b"here") == "AnonymousUser: here"
+        with Member(server, "ada").open(f"/rooms/{key}/") as ada:
+            assert ask(ada, b"hello") == "ada: hello"
+            assert answer(somebody) == "ada: hello"

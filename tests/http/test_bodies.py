@@ -209,3 +209,15 @@ def test_a_client_that_leaves_in_its_upload(live: LiveServer) -> None:
             assert rest == b"" or rest.startswith(b"HTTP/1.1 400 ")
             assert b"HTTP/1.1 200" not in rest
     assert live.get("/echo/").status == 200
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_waits_on_disk_past_1_mib(plain: LiveServer, announced: bool) -> None:
+    for size, on_disk in ((MIB, False), (MIB + 1, True)):
+        with plain.connect() as client:
+            if announced:
+                length = ("Content-Length", str(size))
+                post(client, plain, "/spooled/", length, body=bytes(size))
+            else:
+                post(client, plain, "/spooled/", CHUNKED, body=chunked([bytes(size)]))
+            assert json.loads(client.read_response().body) is on_disk

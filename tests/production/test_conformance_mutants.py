@@ -36,6 +36,7 @@ CAUGHT = {
     "splits_responses": ("wsgi", "wsgi/fails-split"),
     "keeps_underscores": ("environ", "environ/underscore-dropped"),
     "leaks_descriptors": ("leaks", "leaks/connects-10000"),
+    "leaks_memory": ("leaks", "leaks/connects-10000"),
     "says_no_goodbye": ("shutdown", "shutdown/websockets-sigterm"),
 }
 

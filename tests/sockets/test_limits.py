@@ -110,3 +110,23 @@ def test_handshakes_over_the_limit_are_told_so(serve_app: Serve, key: str) -> No
             assert read_frame(inside).payload == b"accepted"
             assert asked(server, "/ws/echo/") == 101
     assert server.stderr.wait_for("max_handshakes=1 are under way")
+
+
+def test_a_blocking_view_without_a_place_answers_503(serve_app: Serve) -> None:
+    """Where a blocking view takes a thread there are so many places; a greenlet needs none."""
+    server = start(serve_app, max_blocking_handlers=1)
+    with open_socket(server, "/ws/echo/"), server.connect() as second:
+        head = frames.handshake(second, "/ws/echo/", server.netloc)
+        if server.backend == "gevent":
+            assert head.status == 101
+        else:
+            assert (head.status, head.get("Retry-After")) == (503, "5")
+            # Nothing else needs a place.
+            with open_socket(server, "/ws/async/"), open_socket(server, "/ws/events/"):
+                assert server.get("/echo/").status == 200
+
+    def has_place() -> bool:
+        with server.connect() as client:
+            return frames.handshake(client, "/ws/echo/", server.netloc).status == 101
+
+    eventually(has_place, what="the place is not given back")

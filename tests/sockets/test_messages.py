@@ -81,8 +81,9 @@ def test_the_order_holds_for_connections_side_by_side(live: LiveServer) -> None:
         client.close()
 
 
-def test_pings_are_answered_while_the_view_is_busy(live: LiveServer, key: str) -> None:
-    with open_socket(live, f"/ws/busy/?key={key}") as client:
+@pytest.mark.parametrize("view", ["busy/", "slow/busy/events/", "slow/busy/async/"])
+def test_pings_are_answered_while_the_view_is_busy(live: LiveServer, key: str, view: str) -> None:
+    with open_socket(live, f"/ws/{view}?key={key}") as client:
         assert live.get_json("/notes/", key=key) == ["busy"]
         client.send(build(PING, b"are you there?"))
         assert read_frame(client) == frames.Frame(PONG, b"are you there?")

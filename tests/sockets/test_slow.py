@@ -76,3 +76,17 @@ def test_a_handler_that_does_nothing_but_send_learns_that_its_peer_is_gone(
     client.send(build(TEXT, b"talk"))
     client.reset()
     assert live.get_json("/notes/", key=key) == [1006]
+
+
+@pytest.mark.parametrize("style", ["echo", "events", "async"])
+def test_a_byte_now_and_then_holds_nobody_up(live: LiveServer, style: str) -> None:
+    """Each byte comes when others have talked since the one before."""
+    with open_socket(live, f"/ws/{style}/") as slow, open_socket(live, f"/ws/{style}/") as other:
+        for number, byte in enumerate(
+            build(TEXT, b"slow") + build(CLOSE, frames.close_payload(1000))
+        ):
+            slow.send(bytes([byte]))
+            other.send(build(TEXT, b"%d" % number))
+            assert read_frame(other).payload == b"%d" % number
+        assert read_frame(slow).payload == b"slow"
+        assert read_frame(slow).close_code == 1000

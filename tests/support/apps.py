@@ -83,6 +83,11 @@ def reads(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return _json(start_response, [repr(item) for item in answer])
 
 
+def spooled(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Whether the body waits on disk; None where it never would."""
+    return _json(start_response, getattr(environ["wsgi.input"], "_rolled", None))
+
+
 def ignores_body(environ: Environ, start_response: Any) -> Iterable[bytes]:
     """Answers without reading the body."""
     start_response("200 OK", [*TEXT, ("Content-Length", "7")])
@@ -267,7 +272,7 @@ APPLICATIONS: dict[str, Application] = {
         *(echo, reads, ignores_body, notes, releases, cycle, waits, generator, changes_its_mind),
         *(too_late, writes, starts_twice, never_starts, bad_head, raises, raises_first),
         *(raises_later, raises_in_close, not_bytes, wrong_length, bodyless, repeats),
-        *(wraps_file, logs, valid),
+        *(wraps_file, logs, valid, spooled),
     )
 }
 

@@ -1,7 +1,8 @@
 """Programs of the machine that some tests drive, and what to do where one is missing.
 
-Law: the only reason to skip a test is a program that this machine lacks, and the skip names the
-cure. Under ``CI=true`` it is a failure instead.
+Law: the only reason to skip a test is what this machine lacks (a program, a compiler, Linux, the
+Python that counts were taken with), and the skip names it. Under ``CI=true`` a program that is
+missing is a failure instead.
 """
 
 from __future__ import annotations

@@ -157,6 +157,18 @@ def leaks_descriptors() -> None:
     Upgrade.switch = switch  # type: ignore[method-assign]
 
 
+def leaks_memory() -> None:
+    """A page of memory of every websocket stays."""
+    kept = []
+    original = Upgrade.switch
+
+    def switch(self: Upgrade, head: bytes, owner: Any) -> Transport:
+        kept.append(bytearray(64 * 1024))
+        return original(self, head, owner)
+
+    Upgrade.switch = switch  # type: ignore[method-assign]
+
+
 def says_no_goodbye() -> None:
     """Live websockets are not told that the server stops."""
     ThreadedServer.closing = lambda self: None  # type: ignore[method-assign]
@@ -167,7 +179,7 @@ MUTATIONS: dict[str, Callable[[], None]] = {
     for mutation in (
         *(shares_context, takes_bare_lf, drops_early_bytes, delivers_twice, forgets_buffer),
         *(never_pauses, hides_the_end, loses_timers, skips_close, sends_body_to_head),
-        *(splits_responses, keeps_underscores, leaks_descriptors, says_no_goodbye),
+        *(splits_responses, keeps_underscores, leaks_descriptors, leaks_memory, says_no_goodbye),
     )
 }
 

@@ -90,6 +90,29 @@ def deaf(request: HttpRequest, ws: Any) -> None:
     note(key, [count, ws.close_code, ws.close_reason])
 
 
+class Busy(WebSocketView):
+    """Waits for the test when it is opened, then echoes."""
+
+    def opened(self) -> None:
+        """Wait."""
+        note(self.request.GET["key"], "busy")
+        wait_for_release(self.request.GET["key"])
+
+    def received_message(self, message: str | bytes) -> None:
+        """Echo."""
+        self.ws.send(message)
+
+
+@websocket
+async def busy_async(request: HttpRequest, ws: Any) -> None:
+    """The same in a coroutine, which waits in a thread."""
+    key = request.GET["key"]
+    note(key, "busy")
+    await asyncio.to_thread(wait_for_release, key)
+    async for message in ws:
+        await ws.send(message)
+
+
 def talk(request: HttpRequest, ws: Any) -> None:
     """Keeps the loop from all else until the peer is gone, then does nothing but send."""
     sock = ws.connection._transport._sock
@@ -149,6 +172,8 @@ urlpatterns = [
     path("nested/async/", nested_async),
     path("impatient/", impatient),
     path("held/", held),
+    path("busy/events/", websocket(Busy)),
+    path("busy/async/", busy_async),
     path("talkative/", talkative),
     path("talkative/events/", websocket(Talkative)),
 ]

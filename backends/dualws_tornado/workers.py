@@ -2,8 +2,9 @@
 
 Law: two budgets, one kind of thread. A thread starts in the HTTP budget; when its
 request becomes a blocking websocket it is *promoted* into the other budget, and its
-place serves HTTP again at once: parked sockets never starve requests. Threads are
-daemons, so that a parked one never blocks the end of the process.
+place serves HTTP again at once: parked sockets never starve requests. Once the request
+is over a fresh thread takes that place for the handler. Threads are daemons, so that a
+parked one never blocks the end of the process.
 """
 
 from __future__ import annotations

@@ -38,14 +38,21 @@ def _peer(
     )
 
 
-def _script(name: str, title: str, script: str, *needs: str, **more: frozenset[str]) -> Contender:
-    """A peer that a file under apps/ is, with the port as its argument."""
+def _script(
+    name: str,
+    title: str,
+    script: str,
+    *needs: str,
+    can: frozenset[str] = WEBSOCKETS,
+    raw: bool = False,
+) -> Contender:
+    """A peer that a file under apps/ is, with the port as its first argument."""
     file, _, words = script.partition(" ")
-    return _peer(name, title, f"{file} {PORT} {words}", *needs, **more)  # type: ignore[arg-type]
+    return _peer(name, title, f"{file} {PORT} {words}", *needs, can=can, raw=raw)
 
 
 def _raw(name: str, title: str, script: str, *needs: str) -> Contender:
-    return _peer(name, title, f"{script} {PORT}", *needs, can=_RAW, raw=True)
+    return _script(name, title, script, *needs, can=_RAW, raw=True)
 
 
 _UVICORN = (

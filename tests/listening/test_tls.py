@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from support.certificates import PASSWORD, Authority
@@ -316,6 +316,12 @@ def test_plain_http_is_told_to_speak_tls(site: Path, backend: str, certificate: 
         connection.close()
 
 
+def send_noise(sock: socket.socket) -> None:
+    """Send a record of application data past the TLS of *sock*."""
+    with socket.socket(fileno=socket.dup(sock.fileno())) as raw:
+        raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
 def test_noise_ends_its_own_connection(
     site: Path, backend: str, authority: Authority, certificate: Files
 ) -> None:
@@ -326,12 +332,19 @@ def test_noise_ends_its_own_connection(
             while sock.recv(4096):
                 pass
         # Records that nobody encrypted, in HTTP and in a websocket.
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", server.port, context=context, timeout=TIMEOUT
+        )
+        connection.request("GET", "/")
+        assert connection.getresponse().read()
+        send_noise(connection.sock)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connection.sock.recv(1)
+        connection.close()
         with connect(f"wss://127.0.0.1:{server.port}/", ssl=context) as client:
-            raw = socket.socket(fileno=socket.dup(client.socket.fileno()))
-            with raw:
-                raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-                with pytest.raises(Exception):  # noqa: B017
-                    client.recv(TIMEOUT)
+            send_noise(client.socket)
+            with pytest.raises(ConnectionClosed):
+                client.recv(TIMEOUT)
         assert server.tell(context)["HTTPS"] == "on"
 
 

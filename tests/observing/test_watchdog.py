@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import time
 from collections.abc import Callable
 
+from dualws.config import ServerConfig
 from support.crowd import answer, open_socket
 from support.timing import eventually
 
@@ -37,7 +39,7 @@ def test_a_culprit_is_logged_once_in_a_while_and_counted_each_time(observe: Obse
         before = observed.figures()["dualws_loop_blocked_total"]
         observed.server.get("/observing/block-by-request/", seconds=0.5, how=how)
         eventually(
-            lambda: observed.figures()["dualws_loop_blocked_total"] == before + 1,  # noqa: B023
+            lambda wanted=before + 1: observed.figures()["dualws_loop_blocked_total"] == wanted,
             what="not counted",
         )
     # What is logged is counted before.
@@ -58,11 +60,18 @@ def test_a_coroutine_that_blocks_its_loop_is_named(serve_app: Serve) -> None:
     assert server.stderr.wait_for(rf"{_BLOCKED}stand_still \("), server.output()
 
 
-def test_nothing_is_said_of_a_server_that_is_only_busy(serve_app: Serve) -> None:
-    """Many handlers that take their time, none of them in the loop, or only shortly."""
-    server = serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps({})})
-    for _ in range(20):
-        assert server.get("/echo/").status == 200
+def test_nothing_is_said_of_a_server_that_is_only_busy(serve_app: Serve, key: str) -> None:
+    """Handlers stand still longer than what is too long for the loop, which serves all others."""
+    server = serve_app("support.project.wsgi")
+    with contextlib.ExitStack() as clients:
+        for path in ("/ws/busy/", "/ws/slow/busy/async/"):
+            clients.enter_context(open_socket(server, f"{path}?key={key}"))
+        assert server.get_json("/notes/", key=key, count=2) == ["busy", "busy"]
+        begun = time.monotonic()
+        while time.monotonic() - begun < 4 * ServerConfig().blocked_warning:
+            assert server.get("/echo/").status == 200
+        for _ in range(2):
+            server.get("/release/", key=key)
     server.stop()
     assert "blocked" not in server.output()
 

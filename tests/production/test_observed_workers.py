@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
+from support.proxies import free_ports
 from support.raw import RawClient, Response
 from support.timing import eventually
 from support.workers import Fleet
@@ -24,18 +24,11 @@ Start = Callable[..., "Observed"]
 RUNNERS = ["dualws", "gunicorn"]
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port
-
-
 class Observed:
     """A fleet whose figures are on a port of their own."""
 
     def __init__(self, folder: Path, backend: str, **options: Any) -> None:
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         settings = {
             "ROOT_URLCONF": "support.project.draining",
             "DUALWS_METRICS_BIND": [f"127.0.0.1:{self.port}"],
@@ -97,9 +90,10 @@ def test_figures_are_added_up_and_outlive_their_worker(
     for client in clients:
         assert ask(client, b"hello") == "hello"
     observed.until(dualws_connections=6, dualws_messages_received_total=6)
-    victim = min(fleet.workers())
+    before = fleet.workers()
+    victim = min(before)
     fleet.signal(signal.SIGKILL, victim)
-    fleet.wait_for_others({*fleet.workers(), victim} - {victim}, 0)
+    fleet.wait_for_others(before)
     eventually(lambda: victim not in fleet.workers(), what="it lives")
     figures = observed.until(dualws_workers=2)
     # What a killed worker had counted is kept; its connections are gone.

@@ -9,7 +9,6 @@ the worst of the first, but for what allocators breathe. No traceback is allowed
 from __future__ import annotations
 
 import argparse
-import contextlib
 import random
 import re
 import sys
@@ -66,10 +65,16 @@ class Soak:
         except Exception as error:
             self.failures.append(f"the soak itself failed: {error!r}")
         finally:
-            with contextlib.suppress(Exception):
-                self._check_log()
-            if self.server.stop() != 0:
-                self.failures.append("the server did not end with 0")
+            self._end()
+
+    def _end(self) -> None:
+        """Look into the log and stop the server; a look that fails is a failure as well."""
+        try:
+            self._check_log()
+        except Exception as error:
+            self.failures.append(f"the log could not be checked: {error!r}")
+        if self.server.stop() != 0:
+            self.failures.append("the server did not end with 0")
 
     def _traffic(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -11,20 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from production.proxies.sites import Site
+from production.proxies.sites import Site, each
 from support.proxies import PROXIES, Proxy
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(kind, marks=pytest.mark.needs(kind.program, "openssl"), id=kind.program)
-        for kind in PROXIES
-    ],
-)
+@pytest.fixture(scope="module", params=each(PROXIES))
 def proxied(request: pytest.FixtureRequest) -> type[Proxy]:
     """A proxy."""
     kind: type[Proxy] = request.param
@@ -54,10 +49,10 @@ def start_site(backend: str, proxied: type[Proxy], tmp_path: Path) -> Iterator[C
     """``start_site(options, changes)``: a site for this test only."""
     sites: list[Site] = []
 
-    def start(*options: str, **more: object) -> Site:
+    def start(*options: str, **more: Any) -> Site:
         folder = tmp_path / f"site{len(sites)}"
         folder.mkdir()
-        sites.append(Site(proxied, backend, folder, options, **more))  # type: ignore[arg-type]
+        sites.append(Site(proxied, backend, folder, options, **more))
         return sites[-1]
 
     yield start

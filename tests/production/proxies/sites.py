@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from support.proxies import Certificate, Proxy, free_ports
 from support.raw import RawClient, Response
@@ -14,6 +16,14 @@ from support.timing import eventually
 
 #: Options of dualws behind a proxy on the same machine.
 BEHIND_A_PROXY = ("--trusted-proxies", "127.0.0.1")
+
+
+def each(proxies: Iterable[type[Proxy]]) -> list[Any]:
+    """*proxies* as parameters of the fixture ``proxied``, each with the programs that it needs."""
+    return [
+        pytest.param(kind, marks=pytest.mark.needs(kind.program, "openssl"), id=kind.program)
+        for kind in proxies
+    ]
 
 
 class Site:

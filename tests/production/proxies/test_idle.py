@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from production.proxies.sites import Site
+import pytest
+
+from production.proxies.sites import Site, each
 from support.crowd import ask, open_socket
 from support.frames import PING, PONG, build, read_frame
-from support.proxies import SHORT, Proxy
+from support.proxies import PROXIES, SHORT, Proxy
 
+#: Caddy and Traefik cut nothing by default.
+CUTTING = [kind for kind in PROXIES if kind.short_idle]
 Start = Callable[..., Site]
 
 
@@ -24,10 +28,12 @@ def test_pings_outlast_the_proxys_patience(start_site: Start, proxied: type[Prox
         assert ask(client, b"still here") == "still here"
 
 
+# Caddy and Traefik cut nothing by default.
+@pytest.mark.parametrize(
+    "proxied", each(kind for kind in PROXIES if kind.short_idle), indirect=True
+)
 def test_without_pings_a_silent_websocket_is_cut(start_site: Start, proxied: type[Proxy]) -> None:
-    """What the test above would be worth otherwise; Caddy and Traefik cut nothing by default."""
-    if not proxied.short_idle:
-        return
+    """What the test above would be worth otherwise."""
     site = start_site("--ping-interval", "0", changes=proxied.short_idle)
     with open_socket(site, "/ws/echo/") as client:
         assert ask(client, b"here") == "here"

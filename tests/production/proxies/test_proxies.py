@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from dualws.contract import ServerConfig
-from production.proxies.sites import Site
+from production.proxies.sites import Site, each
 from support import frames
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, TEXT, build, close_payload, read_frame
 from support.http2 import Http2Client
 from support.member import Member
-from support.proxies import DEPLOY, HOST, Proxy
+from support.proxies import DEPLOY, HOST, PROXIES, Proxy
 from support.raw import RawClient
 from support.timing import TIMEOUT, eventually
 
@@ -74,12 +75,13 @@ def test_http2_to_the_browser(site: Site) -> None:
         assert client.extended_connect is site.proxy.extended_connect
 
 
+# The others do not offer it, and browsers open a connection of HTTP/1.1 instead.
+@pytest.mark.parametrize(
+    "proxied", each(kind for kind in PROXIES if kind.extended_connect), indirect=True
+)
 def test_websocket_over_http2(site: Site) -> None:
-    """RFC 8441, where the proxy takes it; beside other requests on the same connection."""
+    """RFC 8441, beside other requests on the same connection."""
     with Http2Client(site.proxy.address, site.certificate) as client:
-        if not client.extended_connect:
-            # Browsers look here too, and open a connection of HTTP/1.1 instead.
-            return
         with client.websocket("/ws/echo/", ("origin", site.origin)) as stream:
             assert stream.answer.status == 200
             assert ask(stream, b"over a stream") == "over a stream"
@@ -97,8 +99,8 @@ def test_a_client_that_is_not_ours(site: Site) -> None:
     with connect(
         f"wss://{site.netloc}/ws/echo/",
         sock=socket.create_connection(site.proxy.address, TIMEOUT),
-        origin=site.origin,  # type: ignore[arg-type]
-        subprotocols=["chat.v1"],  # type: ignore[list-item]
+        origin=Origin(site.origin),
+        subprotocols=[Subprotocol("chat.v1")],
         ssl=site.certificate.context("http/1.1"),
         server_hostname=HOST,
         open_timeout=TIMEOUT,
@@ -196,6 +198,9 @@ def test_plain_http_is_sent_to_https(site: Site) -> None:
     assert location in (f"https://{HOST}/echo/?a=1", f"https://{site.netloc}/echo/?a=1")
 
 
+@pytest.mark.parametrize(
+    "proxied", each(kind for kind in PROXIES if kind.short_idle), indirect=True
+)
 def test_what_is_short_is_what_the_tests_make_short(proxied: type[Proxy]) -> None:
     """The timeouts that the files set for websockets outlast a ping and the wait for its answer."""
     config = ServerConfig()

@@ -17,6 +17,7 @@ from dualws_conformance.project.handlers import (
     SUBPROTOCOLS,
     code_and_reason,
     digest_of,
+    is_connected_alike,
     key_of,
     numbered,
     seen_by,
@@ -45,7 +46,7 @@ async def gulp(request: HttpRequest, ws: Any) -> None:
 
 async def report(request: HttpRequest, ws: Any) -> None:
     """Tell what a handler sees; lives until the client goes."""
-    await ws.send(seen_by(request, ws))
+    await ws.send(seen_by(request, ws, is_connected_alike(request, ws)))
     await ws.receive()
 
 

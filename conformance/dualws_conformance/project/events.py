@@ -17,6 +17,7 @@ from dualws_conformance.project.handlers import (
     SUBPROTOCOLS,
     code_and_reason,
     digest_of,
+    is_connected_alike,
     key_of,
     numbered,
     seen_by,
@@ -80,7 +81,8 @@ class Report(Reaction):
     """Tell what a handler sees; lives until the client goes."""
 
     def opened(self) -> None:
-        self.voice.send(seen_by(self.request, self.ws))
+        same = is_connected_alike(self.request, self.ws)
+        self.voice.send(seen_by(self.request, self.ws, same))
 
     def received(self, message: str | bytes) -> None:
         self.voice.close()

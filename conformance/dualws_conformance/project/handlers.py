@@ -35,9 +35,11 @@ def digest_of(message: str | bytes) -> str:
     return json.dumps([type(message).__name__, len(data), hashlib.sha256(data).hexdigest()])
 
 
-def seen_by(request: HttpRequest, ws: Any) -> str:
-    """What a handler sees of its websocket as JSON."""
-    found = request.META["wsgi.websocket"]
+def seen_by(request: HttpRequest, ws: Any, same: bool) -> str:
+    """What a handler sees of its websocket as JSON.
+
+    :param same: whether that is the environ's, as far as the handler's style has it so
+    """
     return json.dumps(
         {
             "path": ws.path,
@@ -48,9 +50,14 @@ def seen_by(request: HttpRequest, ws: Any) -> str:
             "query": request.META["QUERY_STRING"],
             "cookie": request.META.get("HTTP_COOKIE"),
             "backend": request.META["wsgi.server"].backend.name,
-            "same": found is ws or found.connection is ws.connection,
+            "same": same,
         }
     )
+
+
+def is_connected_alike(request: HttpRequest, ws: Any) -> bool:
+    """Whether *ws*, which is a style's own object, speaks on the connection of the environ's."""
+    return bool(request.META["wsgi.websocket"].connection is ws.connection)
 
 
 def code_and_reason(message: str | bytes | None) -> tuple[int, str]:
@@ -82,7 +89,7 @@ def gulp(request: HttpRequest, ws: Any) -> None:
 
 def report(request: HttpRequest, ws: Any) -> None:
     """Tell what a handler sees; lives until the client goes."""
-    ws.send(seen_by(request, ws))
+    ws.send(seen_by(request, ws, request.META["wsgi.websocket"] is ws))
     ws.receive()
 
 

@@ -96,12 +96,15 @@ class Connection(Living):
         self._transport = transport
         self._write_now = transport.write
         self.server.connections.add(self)
+        if self._lost:  # before it was counted: nobody else will forget it
+            self.server.forget(self)
+            return
         transport.resume_reading()
 
     @property
     def received(self) -> int:
-        """Bytes of messages, whole ones and one under way, that wait in memory."""
-        return self._inbox_bytes + self._stream.held
+        """Bytes that wait here: of messages that came, and of what was sent and is kept back."""
+        return self._inbox_bytes + self._stream.held + self.kept
 
     # -- from the transport --------------------------------------------------------
 
@@ -145,6 +148,7 @@ class Connection(Living):
         with self._lock:
             self._lost = True
             self._batch.clear()
+            self._batch_size = 0
             ready = self._ended(1006, str(error) if error else "the connection was lost", None)
             if ready is None:
                 ready, self._ready = self._ready, None

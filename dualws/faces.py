@@ -272,7 +272,7 @@ class WebSocket(Face):
             raise for_frameworks(error) from None
 
     def after_request(self, handler: Callable[[], object]) -> None:
-        """Call *handler* once the WSGI cycle is over, in its thread or greenlet."""
+        """Call *handler* once the WSGI cycle is over, in its context."""
         self._upgrade.after(handler)
 
     def reserve(self) -> None:
@@ -311,6 +311,8 @@ class WebSocket(Face):
         seeing = self.server.seeing
         kind = Connection if seeing is None else seeing.connection_type
         connection = self.server.limits.new_connection(kind, deflate)
+        # Before: the client may begin another one as soon as it has the answer.
+        self.server.limits.answered(self.environ)
         try:
             transport = self._upgrade.switch(head, connection)
         except ConnectionError as error:
@@ -322,6 +324,8 @@ class WebSocket(Face):
             seeing.socket_opened(self, connection)
         self.server.limits.accepted(connection, transport, self.environ)
         connection.open(transport)
+        if self.server.limits.full:
+            connection.allow(0)  # it was not among those who were told
         if self.identity is not None:
             from dualws import auth
 

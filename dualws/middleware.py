@@ -173,13 +173,14 @@ class WebSocketMiddleware:
     ) -> Iterable[bytes]:
         """The application accepted and is done: what it answers goes nowhere."""
         try:
-            for _ in result:
-                pass
+            try:
+                for _ in result:
+                    pass
+            finally:
+                _close(result)
+                release_connections()
         except BaseException as error:
             failed(websocket.connection, error, websocket.path)
-        finally:
-            _close(result)
-            release_connections()
         # Django turned an exception of the view into this response, and logged it.
         if response.status.startswith("5"):
             websocket.close(1011, "the handler failed")

@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dualws.errors import HandshakeError, WebSocketClosed
-from dualws.limits.gate import ENVIRON_HANDSHAKE_OVER
 from dualws.refusals import for_frameworks
 
 if TYPE_CHECKING:
@@ -78,9 +77,7 @@ class RawSocketOffer:
                 sock, early = self._take()
             except ConnectionError as error:
                 raise WebSocketClosed(1006, str(error)) from error
-            over = websocket.environ.get(ENVIRON_HANDSHAKE_OVER)
-            if over is not None:
-                over()
+            server.limits.answered(websocket.environ)
             raw = self._socket = RawSocket(server, sock, early)
             websocket.after_request(raw.finish)
         return self._socket

@@ -206,6 +206,8 @@ class Sender(ABC):
         with self._lock:
             if self._close_sent or self._lost:
                 return False
+            if self._batch and self._buffered() > self._limit:
+                self._flush()  # what is kept back here is not the peer's fault
             room = self._buffered() <= self._limit
             if room and self._turn is not None:
                 self._hold(self._turn, frame)
@@ -266,10 +268,12 @@ class Sender(ABC):
     def cancel_fragments(self, ready: Callable[[], object]) -> bool:
         """Take :meth:`begin_fragments` back; False when the turn has come already."""
         with self._lock:
-            for waiting in () if self._turn is None else self._turn.next:
-                if waiting[0] == ready:
-                    self._turn.next.remove(waiting)  # type: ignore[union-attr]
-                    return True
+            turn = self._turn
+            if turn is not None:
+                for waiting in turn.next:
+                    if waiting[0] == ready:
+                        turn.next.remove(waiting)
+                        return True
             return False
 
     def write_fragment(self, frame: bytes) -> bool:
@@ -374,9 +378,14 @@ class Sender(ABC):
         return self._buffered() <= self._limit
 
     def _buffered(self) -> int:
-        """Bytes that wait, for the peer or for the end of another message."""
-        held = 0 if self._turn is None else self._turn.held_bytes
-        return self._transport.buffered + self._batch_size + held
+        """Bytes that wait, for the peer or here."""
+        return self._transport.buffered + self.kept
+
+    @property
+    def kept(self) -> int:
+        """Bytes that wait here: for more to go with them, or for the end of another message."""
+        turn = self._turn
+        return self._batch_size + (0 if turn is None else turn.held_bytes)
 
     # -- a slow peer ---------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from greenlet import getcurrent
 
 from dualws.contract import ENVIRON_UPGRADE, Environ
 from dualws.serving.environ import make_environ
+from dualws.serving.last_answer import last_answer
 from dualws_gevent.body import Reader, check_body, receive_body
 from dualws_gevent.head import BadRequest, parse_head
 from dualws_gevent.response import Response
@@ -81,7 +82,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
     def serve(self) -> Callable[[], object] | None:
         """Serve requests until the connection ends or leaves HTTP.
 
-        :return: what is to be called in this greenlet once nothing of the handler is left
+        :return: what is to be called, in a fresh greenlet, once nothing of the handler is left
         """
         try:
             while self._serve_request():
@@ -245,14 +246,9 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         sock = self.sock
         if sock is None:
             return
-        body = error.status + "\n"
-        answer = (
-            f"HTTP/1.1 {error.status}\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
-        )
         try:
             sock.settimeout(_LINGER)
-            sock.sendall(answer.encode("latin-1"))
+            sock.sendall(last_answer(error.status))
             self._linger()
         except OSError:
             pass

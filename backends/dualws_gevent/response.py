@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Protocol, TypeAlias
-from wsgiref.util import FileWrapper
 
 import gevent
 
-from dualws.tcp import acknowledged
+from dualws.tcp import HasOptions, acknowledged
 from dualws_gevent.head import RequestHead, lower_name
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -28,13 +27,11 @@ _is_status = re.compile(r"[1-9][0-9]{2}(?: .*)?").fullmatch
 
 #: A head and its first piece are sent together up to this size.
 _JOINED = 64 * 1024
-#: A file is read in pieces of this size, whatever the application asked for.
-_FILE_PIECE = 64 * 1024
 #: Bytes that one response may send before the others get a turn.
 _TURN = 256 * 1024
 
 
-class Sender(Protocol):
+class Sender(HasOptions, Protocol):
     """The socket as a response sees it: blocks its greenlet only."""
 
     def send(self, data: bytes | memoryview, /) -> int: ...
@@ -161,8 +158,6 @@ class Response:
 
         :raises OSError: the client has gone
         """
-        if isinstance(result, FileWrapper):
-            result.blksize = max(result.blksize, _FILE_PIECE)
         if isinstance(result, list | tuple) and not self.begun:
             self._total = sum(map(len, result))
         for data in result:
@@ -296,7 +291,7 @@ class Response:
                 return self._sock.send(data)
             except TimeoutError:
                 # Of the system's large buffer a slow client may have taken something all the same.
-                taken = acknowledged(self._sock)  # type: ignore[arg-type]
+                taken = acknowledged(self._sock)
                 if taken < 0 or taken == self._taken:
                     raise
                 self._taken = taken

@@ -258,7 +258,7 @@ class ReadingWaiter:
             try:
                 data = transport.receive(transport.read_size)
             except (BlockingIOError, InterruptedError):
-                data = b""
+                pass
             except OSError as error:
                 lost = error
                 over = True
@@ -270,8 +270,13 @@ class ReadingWaiter:
                 transport.deliver(data)
                 if self._woken:
                     break
+                if not transport.lent:
+                    over = True  # paused, or closing: that is the loop's to see to
+                    break
             if end is not None:
                 milliseconds = _milliseconds_to(end)
+                if not milliseconds:
+                    break
         with self._mutex:
             self._reading = False
             woken, self._woken = self._woken, False

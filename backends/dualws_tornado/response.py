@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, TypeAlias
-from wsgiref.util import FileWrapper
 
 from dualws_tornado.channel import Channel
 
@@ -24,7 +23,7 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: The server's own (PEP 3333 forbids them to applications); "Connection: close" is heard.
 _FRAMING = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding"})
-#: Files are read in blocks of at least this size: a block costs a turn of the loop.
+#: Head and body leave in one piece up to this size.
 _BLOCK = 64 * 1024
 
 _date = (0, "")
@@ -119,8 +118,6 @@ class Response:
 
         :raises ClientGone: the client has left
         """
-        if isinstance(result, FileWrapper):
-            result.blksize = max(result.blksize, _BLOCK)
         whole: bytes | None = None
         single = _is_single(result) and not self.started
         for chunk in result:

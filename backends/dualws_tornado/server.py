@@ -48,6 +48,8 @@ log = logging.getLogger("dualws.server")
 
 #: Seconds that HTTP requests in progress get when the server stops.
 GRACE = 1.0
+#: Seconds between two looks whether all connections have ended.
+_MOMENT = 0.005
 #: Connections that are accepted before the others get a turn.
 _ACCEPTS = 64
 #: Tornado is told of no limit of bodies: its answer would be 400 where 413 is meant.
@@ -244,6 +246,10 @@ class WebSocketServer(Server):
             connection.stream.close()
         for transport in (*self._transports, *self._refused):
             transport.abort()
+        # A thread that reads its socket hands it back first.
+        late = time.monotonic() + GRACE
+        while self._transports and time.monotonic() < late:
+            await asyncio.sleep(_MOMENT)
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         # Those of closed connections end by themselves within a turn.
         await asyncio.sleep(0)
@@ -277,8 +283,13 @@ class WebSocketServer(Server):
             await asyncio.sleep(min(period, _SWEEP))
             now = time.monotonic()
             for connection in tuple(self.http_connections):
-                if complaint := connection.stream.look(now):
-                    log.info("the response to %s is cut: %s", connection, complaint)
+                try:
+                    if complaint := connection.stream.look(now):
+                        log.info("the response to %s is cut: %s", connection, complaint)
+                except Exception:
+                    # The others' time passes, whatever became of this one.
+                    log.exception("unexpected error in an HTTP connection, which is closed")
+                    connection.stream.close()
 
     # -- connections ------------------------------------------------------------------
 

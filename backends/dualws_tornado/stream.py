@@ -20,6 +20,7 @@ from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from dualws.contract import ServerConfig
 from dualws.limits.deadline import Deadline
+from dualws.serving.last_answer import last_answer
 from dualws.tcp import acknowledged
 
 if TYPE_CHECKING:
@@ -41,14 +42,6 @@ Refuse = Callable[[socket.socket, bytes, "Engine | None"], object]
 def _after(seconds: float) -> float:
     """The time so many seconds from now; never when they are 0."""
     return time.monotonic() + seconds if seconds else math.inf
-
-
-def _answer(status: str) -> bytes:
-    body = f"{status[4:]}\n"
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
-    ).encode()
 
 
 class Stream(IOStream):
@@ -265,7 +258,11 @@ class Stream(IOStream):
         super().close(exc_info)
 
     def _refuse_with(self, status: str) -> None:
-        self._refuse(self.socket.dup(), _answer(status), self.engine)
+        try:
+            sock = self.socket.dup()
+        except OSError:  # no descriptor is left: it is closed without a word
+            return
+        self._refuse(sock, last_answer(status), self.engine)
 
     def _passed_limit(self) -> str:
         if not self._head_limit:

@@ -55,6 +55,8 @@ class Transport(SocketTransport):
         #: how often the handler's thread has stopped reading, and as of the last look
         self.turn = self.seen = 0
         self._lent = False
+        #: why the connection is lost, once that waits for the thread that reads
+        self._parting: tuple[OSError | None] | None = None
         self._waiter: ReadingWaiter | None = None
         self._reading = False
         self._writing = False
@@ -100,9 +102,9 @@ class Transport(SocketTransport):
             if waiter.parked or self._paused or self._closing or self._closed:
                 return
             self._lent = True
+            self.lenders.sockets.add(self)
         self._watch_reading(False)
         self.turn += 1
-        self.lenders.sockets.add(self)
         if not self.lenders.looking:
             self.lenders.look()
 
@@ -115,7 +117,7 @@ class Transport(SocketTransport):
                 self._waiter.ring()  # its thread hands it back
                 return
             self._lent = False
-        self.lenders.sockets.discard(self)
+            self.lenders.sockets.discard(self)
         self._update_reading()
 
     def hand_back(self, error: OSError | None) -> None:
@@ -125,8 +127,12 @@ class Transport(SocketTransport):
         """
         with self._lock:
             self._lent = False
-        self.lenders.sockets.discard(self)
-        self._call_soon(self._update_reading if error is None else lambda: self._lost(error))
+            self.lenders.sockets.discard(self)
+            parting = self._parting or (None if error is None else (error,))
+        if parting is None:
+            self._call_soon(self._update_reading)
+        else:
+            self._call_soon(lambda: self._lost(*parting))
 
     def pause_reading(self) -> None:
         if self._lent:
@@ -171,8 +177,16 @@ class Transport(SocketTransport):
                 self._lend()
 
     def _lost(self, error: OSError | None) -> None:
+        with self._lock:
+            if self._waiter is not None and self._waiter.reading:
+                # Its thread may be about to receive by a descriptor that, once it is closed, is
+                # another connection's. It comes back here when it has handed the socket back.
+                self._failed = True
+                self._parting = (error,)
+                self._waiter.ring()
+                return
+            self.lenders.sockets.discard(self)
         super()._lost(error)
-        self.lenders.sockets.discard(self)
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(self)

@@ -134,10 +134,6 @@ class LimitedConnection(Connection):
             self.runtime.call_later(0, self._too_fast)
         self._valve.shut = True
         self._transport.pause_reading()
-        # Where the handler's thread reads in the loop's place, it is to stop as well.
-        take_back = getattr(self._transport, "take_back", None)
-        if take_back is not None:
-            self.runtime.call_later(0, take_back)
         self.server.limits.wait(self, now + delay)
 
     def go_on(self) -> None:

@@ -24,17 +24,13 @@ class Counter:
         self.lock: Lock | AbstractContextManager[object] = contextlib.nullcontext()
         self._counts: dict[str, int] = {}
 
-    def enter(self, name: str, *, always: bool = False) -> bool:
-        """Count one more; False when there are as many as there may be.
-
-        :param name: an empty address (of a unix socket) is none, and not counted
-        :param always: count it in any case
-        """
+    def enter(self, name: str) -> bool:
+        """Count one more; False when there are as many as there may be."""
         if not self.limit:
             return True
         with self.lock:
             count = self._counts.get(name, 0)
-            if count >= self.limit and not always:
+            if count >= self.limit:
                 return False
             self._counts[name] = count + 1
         return True

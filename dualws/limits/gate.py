@@ -7,7 +7,7 @@ the one in ``REMOTE_ADDR``, so behind a trusted proxy it is the client's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dualws.contract import Environ, StartResponse, WSGIApplication
@@ -17,16 +17,50 @@ from dualws.protocol.handshake import is_attempted
 if TYPE_CHECKING:
     from dualws.limits.limits import Limits
 
-#: environ key: called without arguments when the handshake has been answered
-ENVIRON_HANDSHAKE_OVER = "dualws.handshake_over"
+#: environ key of a counted request: its :class:`Place`
+ENVIRON_PLACE = "dualws.place"
+
+
+class Place:
+    """What one request counts for; a websocket takes its address over.
+
+    :param limits: where it is counted
+    :param address: the client's; empty where it has none
+    :param handshake: whether it asks for a websocket
+    """
+
+    __slots__ = ("_address", "_handshake", "_limits")
+
+    def __init__(self, limits: Limits, address: str, handshake: bool) -> None:
+        self._limits = limits
+        self._address = address
+        self._handshake = handshake
+
+    def answered(self) -> None:
+        """The handshake, if it is one, has been answered."""
+        if self._handshake:
+            self._handshake = False
+            self._limits.handshakes.leave("")
+
+    def leave(self) -> None:
+        """The request is over."""
+        self.answered()
+        if self._address:
+            self._limits.addresses.leave(self._address)
+            self._address = ""
+
+    def hand_over(self) -> str:
+        """The address, which counts on until the caller's websocket is lost."""
+        address, self._address = self._address, ""
+        return address
 
 
 class _Counted:
     """A response that says when it is closed."""
 
-    def __init__(self, result: Iterable[bytes], over: Callable[[], object]) -> None:
+    def __init__(self, result: Iterable[bytes], place: Place) -> None:
         self._result = result
-        self._over = over
+        self._place = place
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._result)
@@ -37,7 +71,7 @@ class _Counted:
             if close is not None:
                 close()
         finally:
-            self._over()
+            self._place.leave()
 
 
 class Gate:
@@ -68,7 +102,7 @@ class Gate:
     def _count(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         limits = self._limits
         address = environ["REMOTE_ADDR"]
-        if not limits.addresses.enter(address):
+        if address and not limits.addresses.enter(address):
             refusals.note(
                 "address",
                 "refusing %s with 429: it has max_connections_per_address=%d already",
@@ -79,34 +113,24 @@ class Gate:
             return _refuse(start_response, "429 Too Many Requests", text)
         handshake = is_attempted(environ)
         if handshake and not limits.handshakes.enter(""):
-            limits.addresses.leave(address)
+            if address:
+                limits.addresses.leave(address)
             refusals.note(
                 "handshakes",
                 "refusing websockets with 503: max_handshakes=%d are under way",
                 limits.config.max_handshakes,
             )
             return _refuse(start_response, "503 Service Unavailable", "too many handshakes")
-        answered = [] if handshake else [True]
-
-        def handshake_over() -> None:
-            if not answered:
-                answered.append(True)
-                limits.handshakes.leave("")
-
-        def over() -> None:
-            handshake_over()
-            limits.addresses.leave(address)
-
-        environ[ENVIRON_HANDSHAKE_OVER] = handshake_over
+        place = environ[ENVIRON_PLACE] = Place(limits, address, handshake)
         try:
             result = self.application(environ, start_response)
         except BaseException:
-            over()
+            place.leave()
             raise
         if isinstance(result, list | tuple):  # kept as it is: its length is looked at
-            over()
+            place.leave()
             return result
-        return _Counted(result, over)
+        return _Counted(result, place)
 
 
 def _refuse(start_response: StartResponse, status: str, text: str) -> Iterable[bytes]:

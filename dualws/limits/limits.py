@@ -14,7 +14,7 @@ from dualws.contract import Environ, ServerConfig, Timer, Transport
 from dualws.limits import refusals
 from dualws.limits.connection import IDLE, LimitedConnection, PacedStream, limited
 from dualws.limits.counting import Account, Counter
-from dualws.limits.gate import ENVIRON_HANDSHAKE_OVER
+from dualws.limits.gate import ENVIRON_PLACE, Place
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Stream
 
@@ -103,19 +103,21 @@ class Limits:
             return limited(kind)(self._server, stream, deflate)
         return kind(self._server, Stream(size, deflate=deflate), deflate)
 
+    def answered(self, environ: Environ) -> None:
+        """The handshake of a request is about to be answered."""
+        place: Place | None = environ.get(ENVIRON_PLACE)
+        if place is not None:
+            place.answered()
+
     def accepted(self, connection: Connection, transport: Transport, environ: Environ) -> None:
-        """A websocket was accepted: its handshake is over, and it counts for its address."""
+        """A websocket was accepted: from now on it is what counts for its address."""
         if self.account is not None and hasattr(transport, "account"):
             transport.account = self.account
             if transport.buffered:  # of the 101
                 self.account.add(transport.buffered)
-        over = environ.get(ENVIRON_HANDSHAKE_OVER)
-        if over is not None:
-            over()
-        address = environ["REMOTE_ADDR"]
-        if self.addresses.limit and address:
+        place: Place | None = environ.get(ENVIRON_PLACE)
+        if place is not None and (address := place.hand_over()):
             self._homes[connection] = address
-            self.addresses.enter(address, always=True)
 
     def lost(self, connection: Connection) -> None:
         """A websocket's connection is lost."""
@@ -123,8 +125,8 @@ class Limits:
             address = self._homes.pop(connection, None)
             if address is not None:
                 self.addresses.leave(address)
-        if self._waiting:
-            self._waiting.pop(connection, None)  # type: ignore[call-overload]
+        if isinstance(connection, LimitedConnection):
+            self._waiting.pop(connection, None)
 
     # -- what waits in memory ------------------------------------------------------
 
@@ -139,17 +141,21 @@ class Limits:
         if total > limit:
             if not self.full:
                 self.full = True
-                self._allow(0)
+                self._allow()
                 # Not at once: locks may be held here.
                 self._server.runtime.call_later(0, self._say_full, total)
         elif self.full and total <= limit * _RELIEF:
             self.full = False
-            self._allow(self.config.send_buffer_size)
+            self._allow()
 
-    def _allow(self, size: int) -> None:
-        """Let so much wait for each slow peer; from any thread, at once."""
-        for connection in tuple(self._server.connections):
-            connection.allow(size)
+    def _allow(self) -> None:
+        """Let as much wait for each slow peer as there is room for; from any thread, at once."""
+        while True:
+            full = self.full
+            for connection in tuple(self._server.connections):
+                connection.allow(0 if full else self.config.send_buffer_size)
+            if full is self.full:
+                return  # else another thread has judged otherwise meanwhile
 
     def _say_full(self, total: int) -> None:
         refusals.note(
@@ -182,7 +188,11 @@ class Limits:
         limit = self.config.websocket_idle_timeout
         before = time.monotonic() - limit
         for connection in tuple(self._server.connections):
-            if isinstance(connection, LimitedConnection) and connection.last_message < before:
+            if (
+                isinstance(connection, LimitedConnection)
+                and connection.last_message < before
+                and not connection.closed
+            ):
                 refusals.note(
                     "idle", "closing websockets with %d: no message for %g s", IDLE, limit
                 )

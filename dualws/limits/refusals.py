@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 
+from dualws.serving.last_answer import last_answer
+
 logger = logging.getLogger("dualws.limits")
 
 #: Seconds between two lines of one kind.
@@ -46,9 +48,7 @@ def response(status: str, text: str) -> tuple[str, list[tuple[str, str]], bytes]
 
 def answer(status: str, text: str) -> bytes:
     """A whole response, for a connection that is refused before its request is read."""
-    status, headers, body = response(status, text)
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    return "\r\n".join((*lines, "Connection: close", "", "")).encode() + body
+    return last_answer(status, text, [("Retry-After", str(RETRY_AFTER))])
 
 
 #: Connections that may be told at a time that they are too many; others are closed without a word.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
@@ -23,6 +23,21 @@ _logger = logging.getLogger("dualws.server")
 #: memory with many or with long ones.
 _KEPT_KEYS = 1024
 _KEPT_LENGTH = 64
+
+
+#: Bytes that a file is read by at a time, at least: a piece costs a turn of the loop.
+_FILE_PIECE = 64 * 1024
+
+
+class FileBlocks(FileWrapper):
+    """``wsgi.file_wrapper``: reads in large pieces, whatever the application asks for.
+
+    :param filelike: the file
+    :param blksize: bytes at a time, at most as few as makes sense
+    """
+
+    def __init__(self, filelike: Any, blksize: int = _FILE_PIECE) -> None:
+        super().__init__(filelike, max(blksize, _FILE_PIECE))
 
 
 class ErrorStream:
@@ -150,7 +165,7 @@ def make_environ(
         "wsgi.input": input,
         "wsgi.input_terminated": True,
         "wsgi.errors": _ERRORS,
-        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.file_wrapper": FileBlocks,
         "wsgi.multithread": multithread,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,

@@ -38,7 +38,7 @@ class TlsTransport:
         """Take *beneath*, whose owner this is; before anything else."""
         self._beneath = beneath
         # What a transport may have, and this one then has too.
-        for name in ("waiter", "departure", "taken", "take_back"):
+        for name in ("waiter", "departure", "taken"):
             method = getattr(beneath, name, None)
             if method is not None:
                 setattr(self, name, method)

@@ -203,3 +203,20 @@ def test_a_client_that_closed_its_side_does_not_keep_the_loop_busy(
         go_on.set()
         assert client.read_response().body == b"hello"
         client.assert_closed()
+
+
+def test_the_time_of_others_passes_when_no_descriptor_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left(sock: socket.socket) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with running(hello, header_timeout=QUIET) as inside:
+        with monkeypatch.context() as patch, inside.connect() as first:
+            patch.setattr(socket.socket, "dup", none_left)
+            first.send(b"GET / HTTP/1.1\r\n")
+            assert first.read_to_end() == b""
+        with inside.connect() as second:
+            second.send(b"GET / HTTP/1.1\r\n")
+            assert second.read_to_end().startswith(b"HTTP/1.1 408 ")
+    assert not [record for record in caplog.records if record.exc_info]

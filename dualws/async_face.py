@@ -18,6 +18,7 @@ from dualws.connection import ENDED, WAIT
 from dualws.faces import Face, WebSocket
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
+from dualws.protocol.stream import Pong
 
 
 class AsyncWebSocket(Face):
@@ -67,7 +68,8 @@ class AsyncWebSocket(Face):
             elif message is ENDED:
                 return None
             else:
-                return message  # type: ignore[return-value]
+                assert not isinstance(message, Pong)  # handlers for events alone ask for them
+                return message
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """The messages, until the websocket ends."""
@@ -75,12 +77,15 @@ class AsyncWebSocket(Face):
         while True:
             message = take(None)
             if message is WAIT:
-                message = await self.receive()  # type: ignore[assignment]
-                if message is None:
+                late = await self.receive()
+                if late is None:
                     return
+                yield late
             elif message is ENDED:
                 return
-            yield message  # type: ignore[misc]
+            else:
+                assert not isinstance(message, Pong)  # handlers for events alone ask for them
+                yield message
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).

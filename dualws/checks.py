@@ -20,12 +20,12 @@ W006 several workers, and topics that each of them keeps to itself
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from django import urls
 from django.conf import settings
 from django.core import checks
 
@@ -188,7 +188,7 @@ def check_workers(**kwargs: Any) -> list[checks.CheckMessage]:
     if not isinstance(workers, int) or workers < 2 or getattr(settings, "DUALWS_BROKER", None):
         return []
     with contextlib.suppress(Exception):  # the URLconf's own check says what is wrong with it
-        urls.get_resolver().url_patterns  # noqa: B018  # imports the project's views
+        importlib.import_module(settings.ROOT_URLCONF)  # and with it the project's views
     found = ", ".join(publishers())
     if not found:
         return []

@@ -7,9 +7,10 @@ backend. A backend knows nothing of websockets: it accepts connections, speaks H
 and WSGI, hands over the bytes of a connection that left HTTP (``Upgrade``,
 ``Transport``), and tells how code waits and starts (``Runtime``).
 
-Threads: ``ConnectionOwner``'s methods are called from the thread of the loop or hub (or
-``data_received`` from the thread that waits for it: see :class:`Transport`), one at a
-time, and never from inside a call of ``Transport``. ``Transport``,
+Threads: ``ConnectionOwner``'s methods are called from the thread of the loop or hub, one at a
+time, and never from inside a call of ``Transport``. Only ``data_received`` (with TLS also
+``eof_received``) may come from the thread that waits for it instead, see :class:`Transport`,
+at the same time as the loop's ``drained``. ``Transport``,
 ``Waiter.wake``, ``Runtime`` and ``Timer.cancel`` may be called from any thread.
 """
 

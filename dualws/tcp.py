@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Protocol
 
 #: States of ``struct tcp_info`` (Linux): reset, and FIN received.
 _CLOSE, _CLOSE_WAIT = 7, 8
@@ -18,21 +19,21 @@ _TCP_INFO = struct.Struct("=B7x13I")
 _TCP_INFO_BYTES = struct.Struct("=120xQ")
 
 
-def departure(sock: socket.socket, silence: float) -> str:
+class HasOptions(Protocol):
+    """A socket of any library."""
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+
+def departure(sock: HasOptions, silence: float) -> str:
     """Why the peer counts as gone; empty while it does not, or where the system does not tell.
 
     :param silence: seconds without an acknowledgement of what was sent to it
     """
-    option = getattr(socket, "TCP_INFO", None)
-    if option is None:
+    info = _info(sock, _TCP_INFO)
+    if info is None:
         return ""
-    try:
-        data = sock.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO.size)
-    except OSError:  # a unix socket: writing to it fails at once when the peer has gone
-        return ""
-    if len(data) < _TCP_INFO.size:
-        return ""
-    state, *counters = _TCP_INFO.unpack(data)
+    state, *counters = info
     if state in (_CLOSE, _CLOSE_WAIT):
         return "the peer closed the connection without a close frame"
     if counters[4] and counters[12] > silence * 1000:
@@ -40,20 +41,23 @@ def departure(sock: socket.socket, silence: float) -> str:
     return ""
 
 
-def acknowledged(sock: socket.socket) -> int:
+def acknowledged(sock: HasOptions) -> int:
     """Bytes that the peer has taken since the connection began; -1 where the system does not tell.
 
     The system's own buffer holds megabytes, and reports room only when a good part of it is empty:
     what a slow reader takes is seen here.
     """
+    info = _info(sock, _TCP_INFO_BYTES)
+    return -1 if info is None else int(info[0])
+
+
+def _info(sock: HasOptions, layout: struct.Struct) -> tuple[int, ...] | None:
+    """The beginning of ``tcp_info``; None where the system does not tell."""
     option = getattr(socket, "TCP_INFO", None)
     if option is None:
-        return -1
+        return None
     try:
-        data = sock.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_BYTES.size)
-    except OSError:
-        return -1
-    if len(data) < _TCP_INFO_BYTES.size:
-        return -1
-    (count,) = _TCP_INFO_BYTES.unpack(data)
-    return int(count)
+        data = sock.getsockopt(socket.IPPROTO_TCP, option, layout.size)
+    except OSError:  # a unix socket: writing to it fails at once when the peer has gone
+        return None
+    return layout.unpack(data) if len(data) == layout.size else None

@@ -171,7 +171,7 @@ class Upgrade:
             self._reserved = False
 
     def give_back(self) -> None:
-        """The handler is over: the thread is an HTTP worker again."""
+        """The request is done with this thread: it is an HTTP worker again."""
         self._channel = self._connection = None
         if self._reserved:
             self._reserved = False

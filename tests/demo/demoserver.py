@@ -67,10 +67,13 @@ class DemoServer(LiveServer):
         self.stderr = Output(self.process.stderr)
         self._checked = 0
         self._expected: list[str] = []
-        announced = self.stdout.wait_for(r"on http://([\d.]+):(\d+) \((.+)\), Ctrl-C stops")
-        if announced is None:
+        try:
+            announced = self.stdout.wait_for(r"on http://([\d.]+):(\d+) \((.+)\), Ctrl-C stops")
+            assert announced is not None, "the demo announced no address"
+        except BaseException as error:
             self.stop()
-            raise AssertionError(f"the demo announced no address:\n{self.output()}")
+            error.add_note(self.output())
+            raise
         self.host, self.port = announced[1], int(announced[2])
         #: what it says it runs on
         self.carrier = announced[3]

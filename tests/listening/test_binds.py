@@ -10,16 +10,15 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 from pathlib import Path
+from typing import Self
 
 import pytest
 from websockets.sync.client import connect, unix_connect
 
 from dualws.errors import AddressUnavailable
 from dualws.serving import inherited, listen
-from support.program import Program, environment
-from support.server import Output
+from support.program import Program
 from support.sites import UnixConnection, environ_of, words
 from support.timing import TIMEOUT
 
@@ -147,8 +146,8 @@ def test_all_or_none_holds_for_files(tmp_path: Path) -> None:
 # -- inherited descriptors -------------------------------------------------------------
 
 
-class Inheritor:
-    """``dualws serve`` with listening sockets that its parent opened.
+class Inheritor(Program):
+    """``dualws serve`` with listening sockets that its parent opened; it must end well.
 
     :param systemd: hand them over as systemd does
     """
@@ -158,39 +157,32 @@ class Inheritor:
     ) -> None:
         # The variables name the process itself, so it has to become the server.
         count = len(sockets)
+        inherited = [sock.fileno() for sock in sockets]
         options = [word for n in range(count) for word in ("--bind", f"fd://{3 + n}")]
         become = (
             "import os, sys\n"
-            f"numbers = {[sock.fileno() for sock in sockets]}\n"
-            "spare = [os.dup2(number, 50 + n) for n, number in enumerate(numbers)]\n"
+            f"spare = [os.dup2(number, 50 + n) for n, number in enumerate({inherited})]\n"
             "for n, number in enumerate(spare): os.dup2(number, 3 + n)\n"
             f"if {systemd}:\n"
             f"    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='{count}')\n"
             "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
         )
         command = words(backend, *(("--bind", "127.0.0.1:1") if systemd else options))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", become, *command],
-            cwd=site,
-            env=environment(site),
-            pass_fds=[sock.fileno() for sock in sockets],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.stdout, self.stderr = Output(self.process.stdout), Output(self.process.stderr)
+        super().__init__(site, ["-c", become, *command], pass_fds=inherited)
 
-    def __enter__(self) -> Inheritor:
-        found = self.stdout.wait_for(_LISTENS)
-        assert found is not None, self.stderr.text()
+    def __enter__(self) -> Self:
+        try:
+            announced(self)
+        except BaseException as error:
+            super().__exit__(type(error), error, None)
+            raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.process.terminate()
-        assert self.process.wait(TIMEOUT) == 0, self.stderr.text()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            assert error is not None or self.stop() == 0, self.text()
+        finally:
+            super().__exit__(kind, error, trace)
 
 
 @pytest.mark.parametrize("listening", [True, False], ids=["listening", "only bound"])

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
-from support.server import Output
+from support.server import Output, end
 from support.timing import TIMEOUT
 
 _URL = re.compile(r"http://(\[[^\]]+\]|[^:/\s]+):(\d+)")
@@ -63,10 +63,15 @@ class Program:
     :param folder: where it runs
     :param arguments: its command line
     :param env: more environment variables
+    :param pass_fds: descriptors that it inherits
     """
 
     def __init__(
-        self, folder: Path, arguments: Sequence[str], env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -76,28 +81,18 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self.stdout = Output(self.process.stdout)
         self.stderr = Output(self.process.stderr)
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        end(self.process)
         # A child that outlived its parent would hold the streams open.
         self.stdout.wait_for_end()
         self.stderr.wait_for_end()

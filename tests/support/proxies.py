@@ -17,7 +17,7 @@ from pathlib import Path
 
 from support.machine import find
 from support.raw import RawClient
-from support.server import Output
+from support.server import Output, end
 from support.timing import TIMEOUT, eventually
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -144,9 +144,10 @@ class Proxy:
         self.output = Output(self.process.stdout)
         try:
             eventually(self._answers, what=f"{' '.join(command)} does not listen")
-        except AssertionError as error:
+        except BaseException as error:
             self.stop()
-            raise AssertionError(f"{error}\n{self.output.text()}") from None
+            error.add_note(self.output.text())
+            raise
 
     def configure(self) -> list[str]:
         """Write the configuration; the words of the command line after the program."""
@@ -187,13 +188,7 @@ class Proxy:
 
     def stop(self) -> None:
         """End it."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
+        end(self.process)
         self.output.wait_for_end()
 
 

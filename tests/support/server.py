@@ -90,6 +90,17 @@ class Output:
             self._changed.wait_for(lambda: self._ended, timeout)
 
 
+def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
+    """End a process, unless it has ended: by a signal, and by SIGKILL when that does not do."""
+    if process.poll() is None:
+        process.send_signal(number)
+        try:
+            process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def options(**settings: float) -> list[str]:
     """The words on the command line for settings that are numbers."""
     return [
@@ -147,10 +158,13 @@ class LiveServer:
         self.stderr = Output(self.process.stderr)
         self._checked = 0
         self._expected: list[str] = []
-        announced = self.stdout.wait_for(_ANNOUNCED)
-        if announced is None:
+        try:
+            announced = self.stdout.wait_for(_ANNOUNCED)
+            assert announced is not None, f"{' '.join(command)} announced no address"
+        except BaseException as error:
             self.stop()
-            raise AssertionError(f"{' '.join(command)} announced no address:\n{self.output()}")
+            error.add_note(self.output())
+            raise
         self.host = announced[1].strip("[]")
         self.port = int(announced[2])
 
@@ -235,12 +249,7 @@ class LiveServer:
 
     def stop(self) -> int:
         """End it: SIGTERM, and SIGKILL when that does not do; its exit code."""
-        if self.running:
-            self.signal(signal.SIGTERM)
-            try:
-                self.process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        end(self.process)
         return self.wait()
 
     # -- what it printed -----------------------------------------------------------

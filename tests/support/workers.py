@@ -14,10 +14,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from support.raw import RawClient, Response
-from support.server import WARNINGS, Output, server_environment
+from support.server import WARNINGS, Output, end, server_environment
 from support.timing import TIMEOUT, eventually
 
 APPLICATION = "support.draining_site"
@@ -90,26 +89,28 @@ class Fleet:
         self.stdout = Output(self.process.stdout)
         self.stderr = Output(self.process.stderr)
         self._seen: set[int] = set()
+        try:
+            self.address = self._announced(log)
+            self.wait_for_workers(workers)
+        except BaseException as error:
+            self.stop()
+            error.add_note(self.text())
+            raise
+
+    def _announced(self, log: Path | None) -> tuple[str, int]:
+        """Wait until it listens; where."""
         if log is None:
             found = self.stderr.wait_for(_LISTENING)
         else:
             eventually(lambda: log.exists() and "Listening" in log.read_text(), what="no log")
             found = _LISTENING.search(log.read_text())
-        if found is None:
-            self.stop()
-            raise AssertionError(f"it does not listen:\n{self.text()}")
-        self.address = found[1], int(found[2])
-        self.wait_for_workers(workers)
+        assert found is not None, "it does not listen"
+        return found[1], int(found[2])
 
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.stop()
         if error is not None:
             sys.stderr.write(self.text())
@@ -175,12 +176,7 @@ class Fleet:
         """End it, and what has outlived it."""
         if self.process.poll() is None:
             self.workers()
-            self.process.send_signal(signal.SIGQUIT)
-            try:
-                self.process.wait(TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process, signal.SIGQUIT)
         for pid in self._seen & self._group():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

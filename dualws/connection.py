@@ -336,7 +336,7 @@ class Connection(Living):
         self._ready = ready
 
     def _pop(self) -> str | bytes | Pong:
-        message = self._inbox.popleft()
+        message = self._inbox.pop(0)
         if type(message) is not Pong:
             self._inbox_bytes -= len(message)
         if self._paused:

@@ -50,7 +50,7 @@ class Transport(SocketTransport):
         #: the socket's descriptor
         self.descriptor = sock.fileno()
         #: reads the socket, when it is lent
-        self.receive = sock.recv
+        self.receive = self._recv
         self.lenders = runtime.lent
         #: how often the handler's thread has stopped reading, and as of the last look
         self.turn = self.seen = 0

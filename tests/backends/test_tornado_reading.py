@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ class Echo:
         self.go = threading.Event()
         self.held = threading.Event()
         self.timeout: float | None = None
-        self.outcome: queue.Queue[object] = queue.Queue()
+        self.outcome: queue.Queue[Any] = queue.Queue()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ws = environ["wsgi.websocket"]
@@ -165,7 +166,7 @@ def test_a_peer_that_vanishes_ends_the_wait(case: Case, echo: Echo, when: str, h
     case.client.sock.close()
     eventually(lambda: case.ws.close_code == 1006, what="nobody noticed")
     echo.go.set()
-    code, _ = echo.outcome.get(timeout=TIMEOUT)  # type: ignore[misc]
+    code, _ = echo.outcome.get(timeout=TIMEOUT)
     assert code == 1006
     eventually(lambda: not case.server.server.connections, what="it is still counted")
 
@@ -173,7 +174,7 @@ def test_a_peer_that_vanishes_ends_the_wait(case: Case, echo: Echo, when: str, h
 def test_an_abort_ends_the_wait(case: Case, echo: Echo) -> None:
     case.lend()
     case.ws.connection.abort()
-    code, _ = echo.outcome.get(timeout=TIMEOUT)  # type: ignore[misc]
+    code, _ = echo.outcome.get(timeout=TIMEOUT)
     assert code == 1006
 
 
@@ -241,6 +242,51 @@ def test_a_bell_can_be_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     bell.silence()
     with pytest.raises(BlockingIOError):
         bell.silence()
+
+
+@pytest.fixture
+def waiter() -> Iterator[reading.ReadingWaiter]:
+    """That of a socket which the loop reads."""
+    with socket.socket() as sock:
+        transport = SimpleNamespace(lent=False, descriptor=sock.fileno())
+        yield reading.ReadingWaiter(transport, threading.Lock())
+
+
+def test_a_wake_before_the_wait_is_not_lost(waiter: reading.ReadingWaiter) -> None:
+    waiter.wake()
+    assert waiter.wait(0) is True
+    assert waiter.wait(0) is False
+
+
+def test_a_wake_after_a_timeout_meets_the_next_wait(waiter: reading.ReadingWaiter) -> None:
+    assert waiter.wait(0.001) is False
+    waiter.wake()
+    assert waiter.wait() is True
+    assert waiter.wait(-1) is False
+
+
+@pytest.mark.parametrize("timeout", [None, 0.0, 1e-5, 1e-4])
+def test_no_wake_is_lost_to_a_wait_or_its_timeout(
+    waiter: reading.ReadingWaiter, timeout: float | None
+) -> None:
+    """Whatever the thread is about when it is woken: one wait tells of each wake."""
+    woken: queue.Queue[bool] = queue.Queue()
+    rounds = 2000
+
+    def wait() -> None:
+        for _ in range(rounds):
+            while not waiter.wait(timeout):
+                pass
+            woken.put(True)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    for _ in range(rounds):
+        waiter.wake()
+        assert woken.get(timeout=TIMEOUT)
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+    assert waiter.wait(0) is False
 
 
 def test_many_threads_at_once(echo: Echo) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -132,6 +134,24 @@ def test_connections_that_outlive_their_greenlet(age: int | None, expected: list
     assert ids(DATABASES=databases, DUALWS_BACKEND="tornado") == []
 
 
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [("gevent", ["dualws.W002", "dualws.W003"]), ("tornado", [])],
+)
+def test_without_a_choice_it_is_gevent_where_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch, installed: str, expected: list[str]
+) -> None:
+    find = importlib.util.find_spec
+    there = SimpleNamespace(name=installed, state="installed")
+    monkeypatch.setattr("dualws.registry.describe", lambda: [there])
+    monkeypatch.setattr(
+        "dualws.bootstrap.find_spec", lambda name: find("os") if name == installed else None
+    )
+    monkeypatch.setattr("dualws.checks.find_spec", lambda name: None)
+    databases = {"default": {"ENGINE": POSTGRESQL, "CONN_MAX_AGE": 60}}
+    assert ids(DATABASES=databases) == expected
+
+
 def test_the_environment_variable_counts_before_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -149,8 +169,11 @@ def test_all_of_them_are_registered_and_documented() -> None:
     }
     assert registered == {name for name in vars(checks) if name.startswith("check_")}
     assert checks.__doc__ is not None
-    for name in ("E001", "E002", "E003", "E004", "W001", "W002", "W003", "W004", "W005"):
-        assert name in checks.__doc__
+    errors = [f"E{number:03}" for number in range(1, 6)]
+    warnings = [f"W{number:03}" for number in range(1, 7)]
+    assert re.findall(r"(?m)^[A-Z]\d{3}\b", checks.__doc__) == errors + warnings
+    source = inspect.getsource(checks)
+    assert set(re.findall(r'"dualws\.([A-Z]\d{3})"', source)) == {*errors, *warnings}
 
 
 def test_workers_need_a_broker_for_topics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ def bench(folder: Path, *words: str, **environ: str) -> dict[str, Any]:
             for turn in server["turns"]:
                 assert turn["messages"] > 0
                 latencies = turn["latencies"]
+                assert 0 < turn["worst_share"] <= 1
                 assert 0 < latencies["p50"] <= latencies["p99"] <= latencies["slowest"]
     return runs
 

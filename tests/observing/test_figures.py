@@ -11,7 +11,7 @@ from support import frames
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, TEXT, build, close_payload, read_frame
 from support.raw import RawClient
-from support.timing import eventually
+from support.timing import SCALE, eventually
 
 from .conftest import Observed
 
@@ -56,13 +56,13 @@ def test_websockets(observe: Observe) -> None:
         assert figures["dualws_sent_bytes_total"] == 7
         client.send(build(CLOSE, close_payload(4001)))
         assert read_frame(client).close_code == 4001
-    figures = until(observed, "dualws_connections", 0)
+    until(observed, "dualws_connections", 0)
+    figures = until(observed, "dualws_handler_seconds_count", 1)
     assert figures['dualws_closes_total{code="4001"}'] == 1
     assert figures["dualws_messages_received_total"] == 1
     assert figures["dualws_received_bytes_total"] == 11 + 8
     assert figures["dualws_sent_bytes_total"] == 7 + 4
     assert figures["dualws_connection_seconds_count"] == 1
-    assert figures["dualws_handler_seconds_count"] == 1
     assert figures['dualws_http_requests_total{method="GET",status="101"}'] == 1
 
 
@@ -78,7 +78,6 @@ def test_messages_are_counted_in_every_way_to_send_them(observe: Observe) -> Non
             assert figures["dualws_messages_received_total"] == number
             extra = "topic" in path
             assert figures["dualws_messages_sent_total"] == number + extra
-            assert figures["dualws_handler_seconds_count"] >= number - 1
     until(observed, "dualws_handler_seconds_count", len(paths))
 
 
@@ -124,7 +123,7 @@ def test_requests(observe: Observe) -> None:
 
 def test_queues_and_drops(observe: Observe) -> None:
     """A handler that does not read, and a peer that does not."""
-    observed = observe("--send-buffer-size", "65536", "--send-timeout", "0.5")
+    observed = observe("--send-buffer-size", "65536", "--send-timeout", str(0.5 * SCALE))
     server = observed.server
     with open_socket(server, "/ws/busy/?key=wait") as client:
         client.send(build(TEXT, b"x") * 40)

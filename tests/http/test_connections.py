@@ -180,8 +180,11 @@ def test_a_client_that_closed_its_side_gets_all_its_answers(live: LiveServer) ->
         for target in targets:
             ask(client, live, target)
         client.finish_sending()
-        sizes = [len(client.read_response().body) for _ in targets]
-        assert sizes[1] == 3000000
+        answers = [client.read_response() for _ in targets]
+        assert [answer.status for answer in answers] == [200] * 3
+        assert json.loads(answers[0].body)["query"] == "n=1"
+        assert len(answers[1].body) == 3000000
+        assert json.loads(answers[2].body)["query"] == "n=2"
         client.assert_closed()
 
 

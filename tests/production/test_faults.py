@@ -199,5 +199,9 @@ def _settled(server: LiveServer, before: dict[str, int]) -> dict[str, int]:
             if before and held[name] is not None
         )
 
-    eventually(idle, what=f"it held {before}, and now {held}", timeout=2 * TIMEOUT)
+    try:
+        eventually(idle, what="it is not idle", timeout=2 * TIMEOUT)
+    except AssertionError as error:
+        error.add_note(f"it held {before}, and now {held}")
+        raise
     return dict(held)

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
 from support.raw import ConnectionEnded, RawClient
-from support.server import LiveServer
-from support.timing import SCALE, eventually
+from support.server import LiveServer, options
+from support.timing import SCALE, TIMEOUT, eventually
 
 #: Seconds of every time limit of the server here.
 LIMIT = 0.5 * SCALE
-OPTIONS = {
-    "header-timeout": LIMIT,
-    "body-timeout": LIMIT,
-    "body-min-rate": 2000,
-    "http-idle-timeout": LIMIT,
-    "response-timeout": LIMIT,
-    "max-headers": 20,
-    "max-body-size": 100_000,
-}
+OPTIONS = options(
+    header_timeout=LIMIT,
+    body_timeout=LIMIT,
+    body_min_rate=2000,
+    http_idle_timeout=LIMIT,
+    response_timeout=LIMIT,
+    max_headers=20,
+    max_body_size=100_000,
+)
 
 
-@pytest.fixture(scope="module")
-def limited(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+@pytest.fixture
+def limited(share_app: Callable[..., LiveServer]) -> LiveServer:
     """The test project with strict limits."""
-    folder = tmp_path_factory.mktemp(f"{backend}-limited")
-    words = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
-    server = LiveServer("support.project.wsgi", backend=backend, folder=folder, options=words)
-    try:
-        yield server
-        server.check()
-    finally:
-        server.stop()
+    return share_app("support.project.wsgi", *OPTIONS)
 
 
 def refused(client: RawClient, status: int) -> None:
@@ -58,7 +50,7 @@ def drip(client: RawClient, data: bytes, pause: float) -> None:
             except TimeoutError:
                 pass
     finally:
-        client.sock.settimeout(15 * SCALE)
+        client.sock.settimeout(TIMEOUT)
 
 
 def test_a_head_byte_by_byte_has_a_time_limit(limited: LiveServer) -> None:
@@ -103,13 +95,12 @@ def test_idle_connections_are_closed_without_a_word(limited: LiveServer) -> None
         kept.assert_closed()
 
 
-def test_a_client_that_reads_nothing_is_given_up(limited: LiveServer) -> None:
-    key = uuid.uuid4().hex
+def test_a_client_that_reads_nothing_is_given_up(limited: LiveServer, key: str) -> None:
+    start = limited.stderr.position
     with RawClient(limited.address, receive_buffer=4096) as client:
         client.send_request("GET", f"/endless/?key={key}", ("Host", limited.netloc))
         limited.get_json("/notes/", key=key)
-    found = limited.stderr.wait_for("response .*is cut: the client takes nothing")
-    assert found is not None
+    assert limited.stderr.wait_for("response .*is cut: the client takes nothing", start=start)
 
 
 def test_the_last_of_a_response_is_not_waited_for_without_end(limited: LiveServer) -> None:

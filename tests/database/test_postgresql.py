@@ -45,7 +45,7 @@ def wait_for_none(postgresql: PostgreSQL, name: str) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_parked_socket_holds_no_connection(
-    server: LiveServer, postgresql: PostgreSQL, key: str, style: str
+    server: LiveServer, postgresql: PostgreSQL, style: str
 ) -> None:
     with open_socket(server, f"/db/{style}/") as client:
         first = ask(client)
@@ -58,17 +58,13 @@ def test_a_parked_socket_holds_no_connection(
 
 
 @pytest.mark.parametrize("style", ["blocking", "events", "inside"])
-def test_messages_that_wait_already_use_one_connection(
-    server: LiveServer, postgresql: PostgreSQL, key: str, style: str
-) -> None:
+def test_messages_that_wait_already_use_one_connection(server: LiveServer, style: str) -> None:
     with open_socket(server, f"/db/{style}/") as client:
         client.send(build(TEXT, b"?") * 10)
         assert len({answer(client).split()[0] for _ in range(10)}) == 1
 
 
-def test_many_short_calls_of_a_coroutine_use_one_connection(
-    server: LiveServer, postgresql: PostgreSQL, key: str
-) -> None:
+def test_many_short_calls_of_a_coroutine_use_one_connection(server: LiveServer) -> None:
     """Each message of the view is two calls: without a moment of grace, twice as many."""
     with open_socket(server, "/db/sensitive/") as client:
         client.send(build(TEXT, b"?") * 10)
@@ -103,7 +99,7 @@ def test_a_transaction_is_rolled_back_after_a_wait(
 
 
 def test_timeouts_are_kept_and_short_ones_count_as_waiting(
-    server: LiveServer, postgresql: PostgreSQL, key: str
+    server: LiveServer, postgresql: PostgreSQL
 ) -> None:
     with (
         open_socket(server, "/db/polling/") as polling,
@@ -175,9 +171,7 @@ def test_persistent_connections_are_given_back_too(
         client.close()
 
 
-def test_views_beside_coroutines_keep_their_orm(
-    server: LiveServer, postgresql: PostgreSQL, key: str
-) -> None:
+def test_views_beside_coroutines_keep_their_orm(server: LiveServer, key: str) -> None:
     clients = [open_socket(server, f"/db/{style}/") for style in ("sensitive", "insensitive") * 2]
     for _ in range(10):
         for client in clients:

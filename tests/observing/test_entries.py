@@ -98,9 +98,7 @@ def test_hostile_bytes_stay_in_their_field(name: str, field: str) -> None:
     assert len(line.splitlines()) == 1
     assert line.isprintable()
     if name == "json":
-        assert HOSTILE in str(list(json.loads(line).values())) or HOSTILE in (
-            json.loads(line).values()
-        )
+        assert HOSTILE in json.loads(line).values()
         assert line.isascii()
     elif name != "django":
         assert line.isascii()

@@ -271,7 +271,7 @@ def test_no_wake_is_lost_to_a_wait_or_its_timeout(
 ) -> None:
     """Whatever the thread is about when it is woken: one wait tells of each wake."""
     woken: queue.Queue[bool] = queue.Queue()
-    rounds = 2000
+    rounds = 500
 
     def wait() -> None:
         for _ in range(rounds):

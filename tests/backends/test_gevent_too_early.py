@@ -35,7 +35,7 @@ def view(name):
     # All of them are here now: whose loop is it that each finds?
     if len(homes) == 3:
         ready.set()
-    assert ready.wait(20)
+    assert ready.wait(TIMEOUT)
     async_to_sync(note)(guests, name)
 async def main(name):
     await note(homes, name)
@@ -60,7 +60,8 @@ else:
 """,
 }
 
-PATCH = """
+PATCH = f"""
+TIMEOUT = {TIMEOUT}
 import warnings
 warnings.simplefilter("ignore")
 import gevent, gevent.event, gevent.monkey

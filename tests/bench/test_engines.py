@@ -17,11 +17,12 @@ from dualws.bench.errors import BenchmarkError
 from dualws.bench.load import engine_for
 from dualws.bench.plan import Engine, Plan
 from support.machine import needs
+from support.timing import SCALE, TIMEOUT
 
 Make = Callable[..., Engine]
 FRAME = b"\x82\x05hello"
 #: Long enough for a machine with other work to serve some thousand messages.
-A_WHILE = 0.2
+A_WHILE = 0.2 * SCALE
 
 
 @pytest.fixture(params=[pytest.param("c", marks=needs("cc")), "python"])
@@ -92,7 +93,7 @@ def test_an_answer_that_differs_is_an_error(make: Make) -> None:
         engine.open()
         engine.start()
         with pytest.raises(BenchmarkError, match="did not answer what was expected"):
-            engine.drive(10)
+            engine.drive(TIMEOUT / 2)
 
 
 def test_bits_that_are_masked_out_may_differ(make: Make) -> None:
@@ -111,7 +112,7 @@ def test_bits_that_are_masked_out_may_differ(make: Make) -> None:
         engine.open()
         engine.start()
         with pytest.raises(BenchmarkError, match="did not answer what was expected"):
-            engine.drive(10)
+            engine.drive(TIMEOUT / 2)
 
 
 def test_a_connection_that_ends_is_an_error(make: Make) -> None:
@@ -123,7 +124,7 @@ def test_a_connection_that_ends_is_an_error(make: Make) -> None:
         engine.open()
         engine.start()
         with pytest.raises((BenchmarkError, OSError), match=r"closed a connection|reset|pipe"):
-            engine.drive(10)
+            engine.drive(TIMEOUT / 2)
 
 
 def test_unknown_answers_are_counted_by_their_headers(make: Make) -> None:
@@ -154,7 +155,7 @@ def test_a_close_frame_among_unknown_answers_is_an_error(make: Make) -> None:
         engine.open()
         engine.start()
         with pytest.raises(BenchmarkError, match="closed a websocket in the middle"):
-            engine.drive(10)
+            engine.drive(TIMEOUT / 2)
 
 
 def test_a_message_to_all_is_sent_when_all_have_the_last_one(make: Make) -> None:

@@ -25,7 +25,7 @@ from support.certificates import Authority
 from support.program import Program, python
 from support.raw import RawClient
 from support.sites import words
-from support.timing import TIMEOUT
+from support.timing import SCALE, TIMEOUT
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LISTED = ("--trusted-proxies", "127.0.0.1", "--proxy-protocol")
@@ -204,7 +204,7 @@ def test_a_proxy_that_speaks_for_itself(site: Path, backend: str) -> None:
 
 
 def test_a_connection_without_it_is_closed(site: Path, backend: str) -> None:
-    with serving(site, backend, *LISTED, "--tls-timeout", "1") as (program, port):
+    with serving(site, backend, *LISTED, "--tls-timeout", str(SCALE)) as (program, port):
         for data in (
             BAD["HTTP"] + b"Host: a\r\n\r\n",
             BAD["a name"],

@@ -26,7 +26,7 @@ from support.certificates import PASSWORD, Authority
 from support.machine import find
 from support.program import Program
 from support.sites import environ_of, words
-from support.timing import TIMEOUT
+from support.timing import SCALE, TIMEOUT
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -296,7 +296,7 @@ def test_hangup_reloads_and_leaves_connections_alone(
 def test_a_handshake_that_is_not_made_holds_up_nobody_and_ends(
     site: Path, backend: str, authority: Authority, certificate: Files
 ) -> None:
-    with serving(site, backend, certificate, "--tls-timeout", "1") as server:
+    with serving(site, backend, certificate, "--tls-timeout", str(SCALE)) as server:
         silent = [server.connect() for _ in range(30)]
         for sock in silent[:10]:
             # The beginning of a handshake record.
@@ -420,7 +420,7 @@ def _read(tls: ssl.SSLObject) -> bytes:
 def test_a_client_that_reads_slowly_gets_all_of_it_once(
     site: Path, backend: str, authority: Authority, certificate: Files
 ) -> None:
-    limit = 0.5
+    limit = 0.5 * SCALE
     with serving(site, backend, certificate, "--response-timeout", str(limit)) as server:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

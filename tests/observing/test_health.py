@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from support.crowd import ask, open_socket
 from support.frames import read_frame
-from support.timing import eventually
+from support.timing import SCALE, eventually
 
 from .conftest import Observed, Serve
 
@@ -49,8 +49,8 @@ def test_not_ready_while_it_drains(observe: Observe) -> None:
 
 
 def test_not_alive_while_the_loop_stands_still(observe: Observe) -> None:
-    observed = observe("--live-timeout", "0.5", "--blocked-warning", "0")
-    with open_socket(observed.server, "/observing/block/"):
+    observed = observe("--live-timeout", str(0.5 * SCALE), "--blocked-warning", "0")
+    with open_socket(observed.server, f"/observing/block/?seconds={1.5 * SCALE}"):
         answer = eventually(
             lambda: (one := observed.get("/live")).status == 503 and one, what="it stays alive"
         )

@@ -17,8 +17,8 @@ from support.bystander import Bystander
 from support.crowd import ask, open_socket
 from support.frames import PING, PONG, TEXT, build, read_frame
 from support.raw import RawClient
-from support.server import TESTS, LiveServer
-from support.timing import TIMEOUT, eventually
+from support.server import TESTS, LiveServer, options
+from support.timing import SCALE, TIMEOUT, eventually
 
 Start = Callable[..., LiveServer]
 APPLICATION = "support.faults_site"
@@ -58,8 +58,8 @@ def test_out_of_descriptors(serve_app: Start) -> None:
             before = cpu_seconds(server)
             lines = server.stderr.position
             # The very thing that is measured: a second in which nothing can be accepted.
-            time.sleep(1)
-            assert cpu_seconds(server) - before < 0.5
+            time.sleep(SCALE)
+            assert cpu_seconds(server) - before < 0.5 * SCALE
             assert server.stderr.position - lines < 10
         # Those that waited are served as soon as there is something to hold them with.
         for client in waiting:
@@ -141,13 +141,14 @@ MOVED_CLOCK = {"PYTHONPATH": f"{TESTS / 'support' / 'moved_clock'}{os.pathsep}{T
 
 @pytest.mark.parametrize("by", [DAY, -DAY])
 def test_a_clock_that_jumps_moves_no_timer(serve_app: Start, by: int) -> None:
-    times = ("--ping-interval", "1", "--ping-timeout", "30", "--header-timeout", "4")
-    server = serve_app(
-        APPLICATION,
-        *times,
-        *("--http-idle-timeout", "30", "--auth-recheck", "0"),
-        env=MOVED_CLOCK,
+    times = options(
+        ping_interval=SCALE,
+        ping_timeout=2 * TIMEOUT,
+        header_timeout=4 * SCALE,
+        http_idle_timeout=2 * TIMEOUT,
+        auth_recheck=0,
     )
+    server = serve_app(APPLICATION, *times, env=MOVED_CLOCK)
     with (
         open_socket(server, "/echo/") as quiet,
         server.connect() as idle,

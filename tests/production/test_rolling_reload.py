@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import signal
 import time
@@ -17,10 +18,8 @@ from support.timing import SCALE
 from support.workers import Fleet
 
 WEBSOCKETS = 2000
-WINDOW = 10.0
-SETTINGS = (
-    '{"ROOT_URLCONF": "support.project.draining", "DUALWS_DRAIN_WINDOW": %g}' % WINDOW  # noqa: UP031
-)
+WINDOW = 10.0 * SCALE
+SETTINGS = json.dumps({"ROOT_URLCONF": "support.project.draining", "DUALWS_DRAIN_WINDOW": WINDOW})
 
 
 @pytest.fixture
@@ -74,10 +73,10 @@ async def _reload(fleet: Fleet, diary: Diary, websockets: int) -> None:
     await crowd.gone()
     assert await asyncio.to_thread(fleet.wait) == 0
     assert crowd.codes == {1012: 2 * websockets}
-    assert crowd.moments[-1] - begin == pytest.approx(WINDOW, rel=0.1 * SCALE)
+    assert crowd.moments[-1] - begin == pytest.approx(WINDOW, rel=0.1)
     # Evenly: in each fifth of the window about a fifth of them.
     fifths = Counter(int((moment - begin) / WINDOW * 5) for moment in crowd.moments)
     for fifth in range(5):
-        assert fifths[fifth] == pytest.approx(websockets / 5, rel=0.3 * SCALE), fifths
+        assert fifths[fifth] == pytest.approx(websockets / 5, rel=0.3), fifths
 
     assert Counter(key for key, *_ in diary.told("closed")) == dict.fromkeys(crowd.keys, 1)

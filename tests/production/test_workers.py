@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
-import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -18,7 +18,12 @@ from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, who
 from support.fleets import diary as diary
 from support.fleets import start as start
 from support.frames import TEXT, build, handshake, read_frame
-from support.timing import eventually
+from support.proxies import free_ports
+from support.server import LiveServer
+from support.timing import SCALE, TIMEOUT, eventually
+
+#: A second; gunicorn's timeouts are whole ones.
+SECOND = math.ceil(SCALE)
 
 # -- the end ----------------------------------------------------------------------------
 
@@ -36,7 +41,7 @@ def test_term_drains_all_workers(start: Start, diary: Diary, runner: str) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_int_and_quit_are_quick(start: Start, number: int) -> None:
-    fleet = start(options=("--drain-window", "60"))
+    fleet = start(options=("--drain-window", str(4 * TIMEOUT)))
     clients = open_in_each(fleet)
     fleet.signal(number)
     for client in clients.values():
@@ -73,7 +78,6 @@ def test_workers_end_when_the_arbiter_is_killed(start: Start) -> None:
 # -- reloading --------------------------------------------------------------------------
 
 _CODE = """
-import os
 from support.draining_site import application as inner
 
 def application(environ, start_response):
@@ -159,9 +163,6 @@ def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: P
                 os.kill(pid, signal.SIGKILL)
 
 
-# -- listening --------------------------------------------------------------------------
-
-
 # -- gunicorn's settings ----------------------------------------------------------------
 
 _BROKEN = """
@@ -207,8 +208,7 @@ def test_the_access_log_is_gunicorns(start: Start, tmp_path: Path, runner: str) 
 
 
 def test_figures_of_all_workers_are_added_up(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     fleet = start(options=("--metrics-bind", f"127.0.0.1:{port}"))
     clients = open_in_each(fleet)
 
@@ -228,7 +228,7 @@ def test_max_requests_counts_handshakes_and_replaces_the_worker(
     fleet = start(
         workers=1,
         config="max_requests = 6\nmax_requests_jitter = 0\n",
-        options=("--close-timeout", "30"),
+        options=("--close-timeout", str(2 * TIMEOUT)),
     )
     (first,) = fleet.workers()
     clients = [open_socket(fleet, "/events/?key=m") for _ in range(4)]
@@ -252,7 +252,7 @@ def test_max_requests_counts_handshakes_and_replaces_the_worker(
 def test_a_worker_whose_loop_is_blocked_is_replaced(
     start: Start, diary: Diary, backend: str
 ) -> None:
-    fleet = start(config="timeout = 2\n")
+    fleet = start(config=f"timeout = {2 * SECOND}\n")
     clients = open_in_each(fleet)
     with fleet.connect() as client:
         if backend == "gevent":
@@ -271,12 +271,12 @@ def test_a_worker_whose_loop_is_blocked_is_replaced(
 
 
 def test_an_idle_server_is_not_taken_for_a_blocked_one(start: Start) -> None:
-    fleet = start(config="timeout = 1\n")
+    fleet = start(config=f"timeout = {SECOND}\n")
     clients = open_in_each(fleet)
     begin = time.monotonic()
-    while time.monotonic() - begin < 3:
+    while time.monotonic() - begin < 3 * SECOND:
         assert fleet.workers() == set(clients)
-        time.sleep(0.2)
+        time.sleep(SECOND / 5)
     for pid, client in clients.items():
         assert who(client) == pid
         client.close()
@@ -296,6 +296,11 @@ def test_preload(start: Start, diary: Diary, runner: str) -> None:
     assert [end(client) for client in clients.values()] == [1012]
     eventually(lambda: not fleet.workers() & set(clients), what="old workers stay")
     assert fleet.get("/page/").status == 200
+    # The arbiter still hears of a worker's end.
+    others = fleet.wait_for_workers(2)
+    fleet.signal(signal.SIGKILL, min(others))
+    eventually(lambda: min(others) not in fleet.workers(), what="it lives")
+    fleet.wait_for_others(others)
     fleet.signal(signal.SIGTERM)
     assert fleet.wait() == 0
 
@@ -317,8 +322,6 @@ def test_hooks_of_the_configuration_file(start: Start) -> None:
 
 def test_workers_of_the_settings(start: Start, tmp_path: Path, backend: str) -> None:
     settings = SETTINGS[:-1] + ', "DUALWS_WORKERS": 3, "DUALWS_BIND": ["127.0.0.1:0"]}'
-    from support.server import LiveServer
-
     server = LiveServer(
         "support.draining_site",
         backend=backend,
@@ -330,8 +333,3 @@ def test_workers_of_the_settings(start: Start, tmp_path: Path, backend: str) -> 
         assert server.get("/page/").status == 200
     finally:
         server.stop()
-
-
-# -- systemd ----------------------------------------------------------------------------
-
-#: As systemd does: the socket is descriptor 3, and LISTEN_PID is the process itself.

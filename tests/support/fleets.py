@@ -17,7 +17,6 @@ from support.timing import eventually
 from support.workers import Fleet
 
 Start = Callable[..., Fleet]
-SHORT = ("--drain-window", "0.5", "--close-timeout", "1")
 RUNNERS = ["dualws", "gunicorn"]
 #: gunicorn's command has no options of ours
 SETTINGS = (

@@ -14,7 +14,7 @@ from support.crowd import ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
 from support.proxies import Proxy
 from support.raw import ConnectionEnded, RawClient
-from support.timing import TIMEOUT, eventually
+from support.timing import SCALE, TIMEOUT, eventually
 
 Start = Callable[..., Site]
 
@@ -82,7 +82,7 @@ def test_a_restart_loses_no_request_that_may_be_repeated(start_site: Start) -> N
 
 
 def test_websockets_of_a_restarting_server_move_to_the_other(start_site: Start) -> None:
-    site = start_site("--drain-window", "1")
+    site = start_site("--drain-window", str(SCALE))
     with open_socket(site, "/ws/echo/") as client:
         assert ask(client, b"here") == "here"
         number = site.connections().index(1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from support.raw import RawClient, Response
+from support.samples import samples
 from support.server import LiveServer
 
 _FIGURES = re.compile(r"figures on http://127\.0\.0\.1:(\d+)/")
@@ -37,11 +38,7 @@ class Observed:
 
     def figures(self) -> dict[str, float]:
         """Every sample, by its name with labels as it is written."""
-        response = self.get("/metrics")
-        assert response.status == 200
-        lines = response.body.decode().splitlines()
-        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
-        return {name: float(value) for name, _, value in pairs}
+        return samples(self.get("/metrics"))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from support.crowd import ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
 from support.proxies import free_ports
 from support.raw import RawClient, Response
+from support.samples import samples
 from support.timing import eventually
 from support.workers import Fleet
 
@@ -45,9 +46,7 @@ class Observed:
             return client.read_response()
 
     def figures(self) -> dict[str, float]:
-        lines = self.get("/metrics").body.decode().splitlines()
-        pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
-        return {name: float(value) for name, _, value in pairs}
+        return samples(self.get("/metrics"))
 
     def until(self, **wanted: float) -> dict[str, float]:
         """The figures once *wanted* are among them, whoever answers."""

@@ -10,8 +10,18 @@ import subprocess
 from pathlib import Path
 
 from support.machine import find
+from support.timing import TIMEOUT
 
 PASSWORD = "correct horse"
+#: Words that ask for a key.
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+
+def openssl(*words: str | Path) -> None:
+    """Run ``openssl``."""
+    program = find("openssl")
+    assert program is not None
+    subprocess.run([program, *words], capture_output=True, check=True, timeout=TIMEOUT)
 
 
 class Authority:
@@ -26,8 +36,8 @@ class Authority:
         #: its certificate
         self.certificate = folder / f"{name}.pem".replace(" ", "-").lower()
         self._key = self.certificate.with_suffix(".key")
-        self._openssl(
-            *("req", "-x509", *_NEW_KEY, "-nodes", "-days", "2", "-subj", f"/CN={name}"),
+        openssl(
+            *("req", "-x509", *NEW_KEY, "-nodes", "-days", "2", "-subj", f"/CN={name}"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
             *("-keyout", self._key, "-out", self.certificate),
         )
@@ -43,23 +53,17 @@ class Authority:
         certificate, key = self.folder / f"{file}.pem", self.folder / f"{file}.key"
         request = self.folder / f"{file}.csr"
         secret = ("-passout", f"pass:{password}") if password else ("-nodes",)
-        self._openssl(
-            *("req", "-new", *_NEW_KEY, *secret, "-utf8", "-subj", subject),
+        openssl(
+            *("req", "-new", *NEW_KEY, *secret, "-utf8", "-subj", subject),
             *("-keyout", key, "-out", request),
         )
         extensions = self.folder / f"{file}.ext"
         extensions.write_text(f"subjectAltName={','.join(names)}\n" if names else "\n")
-        self._openssl(
+        openssl(
             *("x509", "-req", "-in", request, "-days", "2", "-CA", self.certificate),
             *("-CAkey", self._key, "-CAcreateserial", "-extfile", extensions, "-out", certificate),
         )
         return certificate, key
-
-    @staticmethod
-    def _openssl(*words: str | Path) -> None:
-        program = find("openssl")
-        assert program is not None
-        subprocess.run([program, *words], capture_output=True, check=True, timeout=60)
 
     def client(self, *own: Path) -> ssl.SSLContext:
         """The side of a client that trusts this authority.
@@ -70,6 +74,3 @@ class Authority:
         if own:
             context.load_cert_chain(*own)
         return context
-
-
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")

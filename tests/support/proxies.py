@@ -8,6 +8,7 @@ stopped by its process id.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import socket
 import ssl
@@ -15,10 +16,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from support.certificates import NEW_KEY, openssl
 from support.machine import find
 from support.raw import RawClient
 from support.server import Output, end
-from support.timing import TIMEOUT, eventually
+from support.timing import SCALE, TIMEOUT, eventually
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -45,18 +47,10 @@ class Certificate:
     def make(cls, folder: Path) -> Certificate:
         """A new one in *folder*; ``both.pem`` there holds chain and key."""
         made = cls(folder / "fullchain.pem", folder / "privkey.pem")
-        openssl = find("openssl")
-        assert openssl is not None
-        subprocess.run(
-            [
-                *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-                *("-nodes", "-days", "2", "-subj", f"/CN={HOST}"),
-                *("-addext", f"subjectAltName=DNS:{HOST}"),
-                *("-keyout", str(made.key), "-out", str(made.chain)),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=TIMEOUT,
+        openssl(
+            *("req", "-x509", *NEW_KEY, "-nodes", "-days", "2", "-subj", f"/CN={HOST}"),
+            *("-addext", f"subjectAltName=DNS:{HOST}"),
+            *("-keyout", made.key, "-out", made.chain),
         )
         made.both.write_text(made.chain.read_text() + made.key.read_text())
         return made
@@ -193,7 +187,7 @@ class Proxy:
 
 
 #: Seconds after which a proxy with :attr:`Proxy.short_idle` drops a silent websocket.
-SHORT = 2
+SHORT = math.ceil(2 * SCALE)
 
 
 class Nginx(Proxy):

@@ -1,0 +1,13 @@
+"""What a server shows to Prometheus, as its tests read it."""
+
+from __future__ import annotations
+
+from support.raw import Response
+
+
+def samples(response: Response) -> dict[str, float]:
+    """Every sample of an answer, by its name with labels as it is written."""
+    assert response.status == 200
+    lines = response.body.decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}

@@ -9,7 +9,6 @@ way of one message and not a queue that the load made.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import os
 import re
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import click
 
+from dualws.bench import wire
 from dualws.bench.contenders import APPS
 
 HOST = "127.0.0.1"
@@ -98,16 +98,7 @@ class Server:
     def _ask(self) -> socket.socket:
         sock = socket.create_connection((HOST, self.port), 60)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        key = base64.b64encode(os.urandom(16)).decode()
-        fields = (
-            f"GET {self.path} HTTP/1.1",
-            f"Host: {HOST}:{self.port}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
-            "Sec-WebSocket-Version: 13",
-        )
-        sock.sendall("\r\n".join((*fields, "", "")).encode())
+        sock.sendall(wire.handshake(HOST, self.port, self.path))
         return sock
 
     def _finish(self, sock: socket.socket) -> None:

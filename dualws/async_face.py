@@ -14,6 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Any
 
 from dualws import json_messages
+from dualws.arrival import Arrival
 from dualws.connection import ENDED, WAIT
 from dualws.faces import Face, WebSocket
 from dualws.protocol.fragments import AsyncChunks, Fragments
@@ -37,6 +38,8 @@ class AsyncWebSocket(Face):
         self._open_connection = ws.connection
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        #: used again for each wait
+        self._arrival = Arrival(self._loop)
 
     # -- messages ------------------------------------------------------------------
 
@@ -47,45 +50,48 @@ class AsyncWebSocket(Face):
         :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
         :raises TimeoutError: nothing came in time; the websocket stays open
         """
-        connection = self._open_connection
         while True:
-            message = connection.take(None)
-            if message is WAIT:
-                # A future for each wait: a late or a refused call must not touch that of another.
-                arrival = self._loop.create_future()
-                if not connection.when_ready(functools.partial(self._resolve, arrival)):
-                    continue
-                try:
-                    if timeout is None:
-                        await arrival
-                    else:
-                        async with asyncio.timeout(timeout):
-                            await arrival
-                except BaseException:
-                    # Timed out or cancelled: a message that comes now stays in the inbox.
-                    connection.cancel_take()
-                    raise
-            elif message is ENDED:
+            arrival = self._arrival
+            message = self._open_connection.take(arrival.wake)
+            if message is ENDED:
                 return None
-            else:
+            if message is not WAIT:
                 assert not isinstance(message, Pong)  # handlers for events alone ask for them
                 return message
+            try:
+                if timeout is None:
+                    await arrival
+                else:
+                    async with asyncio.timeout(timeout):
+                        await arrival
+            except BaseException:
+                self._break_off()
+                raise
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
         """The messages, until the websocket ends."""
-        take = self._open_connection.take
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        # As receive(): every line, and a second coroutine, would count for each message.
         while True:
-            message = take(None)
-            if message is WAIT:
-                late = await self.receive()
-                if late is None:
-                    return
-                yield late
-            elif message is ENDED:
-                return
-            else:
-                assert not isinstance(message, Pong)  # handlers for events alone ask for them
-                yield message
+            arrival = self._arrival
+            message = self._open_connection.take(arrival.wake)
+            if message is ENDED:
+                raise StopAsyncIteration
+            if message is not WAIT:
+                return message  # type: ignore[return-value]  # no pong, and WAIT is excluded
+            try:
+                await arrival
+            except BaseException:
+                self._break_off()
+                raise
+
+    def _break_off(self) -> None:
+        """A wait timed out or was cancelled: a message that comes now stays in the inbox."""
+        self._open_connection.cancel_take()
+        # The call that is under way already must not end the next wait.
+        self._arrival = Arrival(self._loop)
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).

@@ -1,8 +1,10 @@
-"""The asynchronous face's own part: whose future is resolved when a message comes."""
+"""The asynchronous face's own part: whose wait ends when a message comes, and where."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,15 +25,10 @@ class OneMessage:
         if self.message is not None:
             message, self.message = self.message, None
             return message
-        return WAIT
-
-    def when_ready(self, ready: Any) -> bool:
-        if self.message is not None:
-            return False
         if self.ready is not None:
             raise RuntimeError("other code waits in receive()")
         self.ready = ready
-        return True
+        return WAIT
 
     def cancel_take(self) -> bool:
         ready, self.ready = self.ready, None
@@ -83,5 +80,95 @@ def test_a_call_for_a_wait_that_is_over_does_not_end_the_next() -> None:
         await asyncio.sleep(0)
         connection.arrive("second")()
         assert await waiting == "second"
+
+    asyncio.run(main())
+
+
+def test_the_handler_goes_on_inside_the_call_that_brings_its_message() -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="")
+    got: list[tuple[str | bytes, str]] = []
+
+    async def main() -> None:
+        connection = OneMessage()
+        ws = face(connection)
+
+        async def handler() -> None:
+            name.set("handler")
+            async for message in ws:
+                got.append((message, name.get()))
+
+        task = asyncio.ensure_future(handler())
+        await asyncio.sleep(0)
+
+        seen: list[int] = []
+
+        def bring() -> None:
+            for message in ("one", "two"):
+                connection.arrive(message)()
+                seen.append(len(got))
+
+        # As the loop calls a transport: without a task.
+        asyncio.get_running_loop().call_soon(bring)
+        await asyncio.sleep(0)
+        assert seen == [1, 2]
+        assert got == [("one", "handler"), ("two", "handler")]
+        assert name.get() == ""
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def test_a_task_that_brings_a_message_is_not_interrupted() -> None:
+    async def main() -> None:
+        connection = OneMessage()
+        receiving = asyncio.ensure_future(face(connection).receive())
+        await asyncio.sleep(0)
+        connection.arrive("later")()
+        assert not receiving.done()
+        assert await receiving == "later"
+
+    asyncio.run(main())
+
+
+def test_another_thread_may_bring_the_message() -> None:
+    async def main() -> None:
+        connection = OneMessage()
+        receiving = asyncio.ensure_future(face(connection).receive())
+        await asyncio.sleep(0)
+        threading.Thread(target=lambda: connection.arrive("from afar")()).start()
+        assert await receiving == "from afar"
+
+    asyncio.run(main())
+
+
+def test_a_message_that_came_just_before_the_wait_is_not_waited_for() -> None:
+    class Hasty(OneMessage):
+        def take(self, ready: Any) -> object:
+            message = super().take(ready)
+            if message is WAIT:
+                self.arrive("at once")()
+            return message
+
+    assert asyncio.run(_receive_from(Hasty())) == "at once"
+
+
+async def _receive_from(connection: OneMessage) -> str | bytes | None:
+    return await asyncio.wait_for(face(connection).receive(), 5)
+
+
+def test_a_wait_can_be_cancelled_with_a_message_of_its_own() -> None:
+    async def main() -> None:
+        connection = OneMessage()
+        ws = face(connection)
+        receiving = asyncio.ensure_future(ws.receive())
+        await asyncio.sleep(0)
+        receiving.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await receiving
+        assert connection.ready is None, "nobody waits any more"
+        connection.message = "kept"
+        assert await ws.receive() == "kept"
 
     asyncio.run(main())

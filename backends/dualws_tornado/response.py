@@ -259,7 +259,7 @@ class Response:
 def _is_single(result: Iterable[bytes]) -> bool:
     """Whether the application's result says that it has one chunk, or none."""
     try:
-        return len(result) <= 1  # type: ignore[arg-type]
+        return len(result) <= 1  # type: ignore[arg-type]  # most have none
     except TypeError:
         return False
 

@@ -112,6 +112,8 @@ class WebSocketServer(Server):
         #: requests whose response is not complete
         self.active: set[UpgradableWSGIHandler] = set()
         self._transports: set[Transport] = set()
+        #: one for all of them
+        self._discard_transport = self._transports.discard
         self._greetings: set[asyncio.Task[None]] = set()
         #: connections that get a last answer
         self._refused: set[Transport] = set()
@@ -363,7 +365,7 @@ class WebSocketServer(Server):
         """The transport of a connection that has left HTTP."""
         if engine is not None:
             return self._adopt_tls(sock, owner, early, engine)
-        transport = Transport(self._runtime, sock, owner, early, self._transports.discard)
+        transport = Transport(self._runtime, sock, owner, early, self._discard_transport)
         self._transports.add(transport)
         return transport
 
@@ -373,7 +375,7 @@ class WebSocketServer(Server):
         from dualws.tls.transport import TlsTransport
 
         outer = TlsTransport(engine, owner, self._runtime.lock(), early)
-        transport = Transport(self._runtime, sock, outer, early, self._transports.discard)
+        transport = Transport(self._runtime, sock, outer, early, self._discard_transport)
         self._transports.add(transport)
         outer.begin(transport)
         return outer

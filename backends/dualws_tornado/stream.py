@@ -288,6 +288,6 @@ class Stream(IOStream):
         if self.closed() and not (early.done() and early.exception() is None):
             raise ConnectionAbortedError("the client has gone")
         self.io_loop.remove_handler(self.fileno())
-        sock, self.socket = self.socket, None  # type: ignore[assignment]
+        sock, self.socket = self.socket, None  # type: ignore[assignment]  # as its close does
         self._closed = True
         return sock, early.result() if early.done() else b""

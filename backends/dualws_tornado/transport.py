@@ -46,7 +46,7 @@ class Transport(SocketTransport):
     ) -> None:
         super().__init__(sock, owner, runtime.lock(), early)
         self._loop: asyncio.AbstractEventLoop = runtime.loop
-        self._call_loop = runtime.call_soon
+        self._runtime = runtime
         #: the socket's descriptor
         self.descriptor = sock.fileno()
         #: reads the socket, when it is lent
@@ -63,7 +63,7 @@ class Transport(SocketTransport):
         self._ended = ended
 
     def _call_soon(self, function: Callable[[], object]) -> None:
-        self._call_loop(function)
+        self._runtime.call_soon(function)
 
     # -- reading, by the loop or by the handler's thread ---------------------------
 

@@ -51,7 +51,7 @@ class Upgrade:
         self._connection: _Connection | None = connection
         self._workers: Workers = server.workers
         self._channel: Channel | None = channel
-        self._response = response
+        self._response: Response | None = response
         self._reserved = False
         self._handler: Callable[[], object] | None = None
 
@@ -113,10 +113,11 @@ class Upgrade:
         """
         channel, self._channel = self._channel, None
         connection, self._connection = self._connection, None
-        if channel is None:
+        response, self._response = self._response, None
+        if channel is None or response is None:
             raise RuntimeError("this request has left HTTP already: that happens once")
         # From here on there is no HTTP, not even an error page.
-        self._response.left = True
+        response.left = True
         waiter = Waiter()
         outcome: list[T | OSError] = []
         lock = threading.Lock()
@@ -172,7 +173,7 @@ class Upgrade:
 
     def give_back(self) -> None:
         """The request is done with this thread: it is an HTTP worker again."""
-        self._channel = self._connection = None
+        self._channel = self._connection = self._response = None
         if self._reserved:
             self._reserved = False
             self._workers.demote()

@@ -2,14 +2,16 @@
 
 Law: *who serves nothing waits as an unpatched process does*. gunicorn's arbiter is patched when it
 preloads the project, and its hub never runs: gevent's versions of fork, waitpid and signal
-would leave the news of a child's end to that hub. So the arbiter gets the originals back,
-and each worker gevent's versions again.
+would leave the news of a child's end to that hub, its way to start programs would take that
+news from whoever waits for it, and its close() would leave a descriptor to the hub. So the
+arbiter gets the originals back, and each worker gevent's versions again.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from types import ModuleType
 from typing import Any
@@ -18,8 +20,16 @@ import gevent
 from gevent.monkey import get_original
 
 _WAITING: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
-    (os, ("fork", "forkpty", "waitpid")),
+    (os, ("close", "fork", "forkpty", "posix_spawn", "posix_spawnp", "waitpid")),
     (signal, ("signal", "getsignal")),
+    (
+        subprocess,
+        (
+            *("Popen", "CompletedProcess", "call", "check_call", "check_output", "run"),
+            # What Popen is made of.
+            *("_fork_exec", "_use_posix_spawn", "_USE_POSIX_SPAWN"),
+        ),
+    ),
     (time, ("sleep",)),
 )
 

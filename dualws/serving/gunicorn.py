@@ -82,6 +82,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.server: Server | None = None
+        self._told_to_go = False
         self.backend: type[Backend]
         try:
             self.backend_name = self._choose(getattr(self.app, "app_uri", None))
@@ -112,7 +113,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         try:
             self.backend = bootstrap.prepare(self.backend_name)
         except ConfigurationError as error:
-            raise AppImportError(str(error)) from error
+            raise self._unable(error) from error
         self.backend.after_fork()
         super().init_process()
 
@@ -128,8 +129,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
         signal.signal(signal.SIGABRT, self.handle_abort)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM while the application is still being imported."""
+        """SIGTERM before the server minds it."""
         self.alive = False
+        self._told_to_go = True
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT or SIGINT: stop at once."""
@@ -149,6 +151,30 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
 
     def run(self) -> None:
         """Serve until the server has come to its end."""
+        try:
+            self._serve()
+        except ConfigurationError as error:
+            raise self._unable(error) from error
+        finally:
+            if self.share is not None:
+                # Until the arbiter has noticed it counts as one that has left.
+                self.share.leave()
+
+    def _unable(self, error: ConfigurationError) -> BaseException:
+        """What tells the arbiter that this worker cannot start.
+
+        The arbiter ends when its first workers cannot. A later one must not end what runs: it is
+        tried again.
+        """
+        failure: BaseException
+        if self.age <= self.cfg.workers:
+            failure = AppImportError(str(error))
+        else:
+            self.log.error("This worker cannot start, the next one tries again: %s", error)
+            failure = SystemExit(1)
+        return failure
+
+    def _serve(self) -> None:
         from dualws.serving import run
 
         if not self.alive:
@@ -173,22 +199,15 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
             server.on_access = to_gunicorn(self.log)
         if not self.alive:
             return
-        try:
-            if server.can_drain:
-                server.run(drain_signals=(signal.SIGTERM,))
-            else:
-                server.run(stop_signals=(signal.SIGTERM,))
-        finally:
-            if self.share is not None:
-                self.share.clear()
+        if server.can_drain:
+            server.run(drain_signals=(signal.SIGTERM,))
+        else:
+            server.run(stop_signals=(signal.SIGTERM,))
 
     def _config(self) -> Any:
         from dualws import conf
 
-        try:
-            config = conf.config_from_django(getattr(self.app, "options", {}))
-        except ConfigurationError as error:
-            raise AppImportError(str(error)) from error
+        config = conf.config_from_django(getattr(self.app, "options", {}))
         return dataclasses.replace(config, bind=tuple(map(str, self.sockets)))
 
     def _warn(self) -> None:
@@ -224,6 +243,9 @@ class Worker(base.Worker):  # type: ignore[misc]  # it has no types
             self.share.write(server.open_connections())
         if os.getppid() != self.ppid and not server.draining:
             self.log.warning("The arbiter has gone: worker %s comes to its end", self.pid)
+            server.drain()
+        elif self._told_to_go and not server.draining:
+            # SIGTERM came just before the server began to mind it.
             server.drain()
         period = min(_BEAT, self.timeout / 2) if self.timeout else _BEAT
         server.runtime.call_later(period, self._beat)

@@ -65,6 +65,18 @@ def bind_sockets(
     return tuple(sockets)
 
 
+def try_addresses(addresses: Iterable[str]) -> None:
+    """Try whether ``HOST:PORT`` addresses could be listened on beside processes that share them.
+
+    Nothing listens meanwhile, so that no connection comes here.
+
+    :raises AddressUnavailable: one could not
+    """
+    for address in addresses:
+        if not address.startswith((unix.PREFIX, inherited.PREFIX)):
+            _close(_bind_one(address, socket.AF_UNSPEC, True, backlog=None))
+
+
 def parse(address: str) -> tuple[str, int]:
     """Host and port of ``HOST:PORT`` or ``[IPV6]:PORT``.
 
@@ -111,7 +123,9 @@ def removing(addresses: Iterable[str]) -> Iterator[None]:
             unix.remove(file)
 
 
-def _bind_one(address: str, family: int, share: bool) -> list[socket.socket]:
+def _bind_one(
+    address: str, family: int, share: bool, backlog: int | None = BACKLOG
+) -> list[socket.socket]:
     host, port = parse(address)
     try:
         found = socket.getaddrinfo(
@@ -128,7 +142,7 @@ def _bind_one(address: str, family: int, share: bool) -> list[socket.socket]:
     for kind, target in targets:
         taken = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_listen(kind, (target[0], taken, *target[2:]), share))
+            sockets.append(_listen(kind, (target[0], taken, *target[2:]), share, backlog))
         except OSError as error:
             if error.errno in _NO_SUCH_ADDRESS and len(targets) > 1:
                 passed_over = error
@@ -140,7 +154,9 @@ def _bind_one(address: str, family: int, share: bool) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: int, target: tuple[object, ...], share: bool) -> socket.socket:
+def _listen(
+    family: int, target: tuple[object, ...], share: bool, backlog: int | None
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,7 +168,8 @@ def _listen(family: int, target: tuple[object, ...], share: bool) -> socket.sock
             # So that 0.0.0.0 and [::] may be listened on side by side on every system.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(target)
-        sock.listen(BACKLOG)
+        if backlog is not None:
+            sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

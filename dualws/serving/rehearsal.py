@@ -2,16 +2,23 @@
 
 Law: *a mistake in new code must not end what runs*. gunicorn's arbiter tells the old workers to go
 before it knows whether new ones can come, and ends when they cannot. So before a reload the
-project is imported once elsewhere, prepared as a worker would be.
+configuration file is read and the project imported once elsewhere, prepared as a worker would
+be, and a server is made as far as it goes without serving: its certificates are read, and the
+addresses of its figures tried.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
+import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from dualws import bootstrap
 from dualws.errors import ConfigurationError
@@ -20,57 +27,106 @@ from dualws.serving.child import interpreter
 
 #: Seconds that it may take.
 PATIENCE = 60.0
+#: Seconds between two looks whether it has ended.
+_LOOK = 0.02
 
 _CHILD = """
 import json, sys
 question = json.load(sys.stdin)
 sys.path[:] = question["path"]
 from dualws.serving.rehearsal import main
-sys.exit(main(question))
+main(question)
 """
 
 
-def problem(application: str, options: Mapping[str, Any]) -> str | None:
+def problem(application: str, options: Mapping[str, Any], file: str | None) -> str | None:
     """What would keep a worker from starting; None when nothing does.
 
     :param application: ``MODULE[:NAME]``
     :param options: options by field name; None means not given
+    :param file: gunicorn's configuration file, or None
     """
     question = {
         "path": list(map(str, sys.path)),
         "application": application,
         "options": {name: value for name, value in options.items() if value is not None},
+        "file": file,
     }
-    try:
-        child = subprocess.run(
-            [*interpreter(), "-c", _CHILD],
-            input=json.dumps(question).encode(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"importing {application} took more than {PATIENCE:g} s"
-    if child.returncode == 0:
-        return None
-    lines = child.stderr.decode(errors="replace").strip().splitlines()
-    return "\n".join(lines[-explain.LINES :]) or f"it ended with code {child.returncode}"
+    # Files, not pipes: to wait for those is a hub's business in a process that gevent has patched.
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as said:
+        asked.write(json.dumps(question).encode())
+        asked.seek(0)
+        code = _run(asked, said)
+        if code == 0:
+            return None
+        if code is None:
+            return f"importing {application} took more than {PATIENCE:g} s"
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-explain.LINES :]) or f"it ended with code {code}"
 
 
-def main(question: dict[str, Any]) -> int:
-    """In the child: import what a worker imports; 0 when that succeeds.
+def _run(asked: IO[bytes], said: IO[bytes]) -> int | None:
+    """Run the child to its end; its exit code, None when it took too long."""
+    child = subprocess.Popen(
+        [*interpreter(), "-c", _CHILD], stdin=asked, stdout=subprocess.DEVNULL, stderr=said
+    )
+    late = time.monotonic() + PATIENCE
+    while child.poll() is None:
+        if time.monotonic() > late:
+            child.kill()
+            child.wait()
+            return None
+        time.sleep(_LOOK)
+    return child.returncode
 
-    :param question: ``application`` and ``options``, as JSON knows them
+
+def main(question: dict[str, Any]) -> NoReturn:
+    """In the child: do what a worker does before it serves, and end with 0 when that succeeds.
+
+    :param question: ``application``, ``options`` and ``file``, as JSON knows them
     """
-    from dualws import conf
-    from dualws.serving.load import load_application
-
+    code = 1
     try:
-        bootstrap.prepare(bootstrap.choose(None, question["application"]).name)
-        load_application(question["application"])
-        conf.config_from_django(question["options"])
+        if question["file"] is None or _read(question):
+            _rehearse(question["application"], question["options"])
+            code = 0
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    except BaseException:
+        # sys.exit() of the project too: a worker that ends by it does not serve.
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that the project has started must not keep the answer waiting.
+    os._exit(code)
+
+
+def _read(question: Mapping[str, Any]) -> bool:
+    """Whether the configuration file can be used; if not gunicorn has said why."""
+    from dualws.contract import ServerConfig
+    from dualws.serving.workers import Workers
+
+    try:
+        app = Workers(
+            question["application"], question["options"], ServerConfig(), False, question["file"]
+        )
+    except SystemExit:
+        return False
+    # As the arbiter does before it starts workers.
+    os.environ.update(app.cfg.env)
+    return bool(app.cfg.address)
+
+
+def _rehearse(application: str, options: Mapping[str, Any]) -> None:
+    from dualws import conf
+    from dualws.serving import listen
+    from dualws.serving.load import load_application
+
+    backend = bootstrap.prepare(bootstrap.choose(None, application).name)
+    loaded = load_application(application)
+    config = conf.config_from_django(options)
+    backend().make_server(loaded, config, ())
+    if config.metrics_bind:
+        importlib.import_module("dualws.observing.prometheus")
+        listen.try_addresses(config.metrics_bind)

@@ -28,7 +28,7 @@ from gunicorn.errors import AppImportError
 from dualws import bootstrap, conf
 from dualws.contract import ServerConfig, WSGIApplication
 from dualws.errors import ApplicationNotFound
-from dualws.serving import listen, rehearsal
+from dualws.serving import listen, rehearsal, unix
 from dualws.serving.probe import probe_settings
 
 _WORKER = "dualws.serving.gunicorn.Worker"
@@ -63,7 +63,8 @@ class Workers(Application):  # type: ignore[misc]  # gunicorn has no types
         self.app_uri = application
         self.options = dict(options)
         self._config = config
-        self._file = file
+        #: gunicorn's configuration file, or None
+        self.file = file
         self._binds = binds
         super().__init__(prog="dualws")
 
@@ -71,12 +72,13 @@ class Workers(Application):  # type: ignore[misc]  # gunicorn has no types
         """Our defaults, then the file, then what options and settings say."""
         config, set_ = self._config, self.cfg.set
         set_("default_proc_name", self.app_uri)
-        set_("worker_class", _WORKER)
         set_("control_socket_disable", True)
         set_("graceful_timeout", math.ceil(config.drain_window + config.close_timeout) + _SPARE)
         set_("bind", list(config.bind))
-        if self._file is not None:
-            self.load_config_from_file(self._file)
+        if self.file is not None:
+            self.load_config_from_file(self.file)
+        # Whatever the file says: no other one knows what this arbiter counts on.
+        set_("worker_class", _WORKER)
         if self._binds:
             set_("bind", list(config.bind))
         if config.workers:
@@ -93,7 +95,7 @@ class Workers(Application):  # type: ignore[misc]  # gunicorn has no types
             raise AppImportError(str(error)) from error
 
 
-class _Arbiter(Arbiter):  # type: ignore[misc]
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's arbiter.
 
     :param app: the configuration
@@ -111,6 +113,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     ) -> None:
         self._made = sockets
         self._on_listening = on_listening
+        self._files: list[unix.File] = []
         super().__init__(app)
         # With the interpreter's own options, and -m where it was used.
         self.START_CTX = {
@@ -126,6 +129,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
                 for made in self._made
             ]
         super().start()
+        self._files = self._own_files()
         self._on_listening(self.LISTENERS)
 
     def manage_workers(self) -> None:
@@ -142,20 +146,41 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     def reload(self) -> None:
         """As gunicorn, unless the new code cannot start: then the old workers stay."""
-        problem = rehearsal.problem(self.app.app_uri, self.app.options)
+        problem = rehearsal.problem(self.app.app_uri, self.app.options, self.app.file)
         if problem is not None:
             self.log.error("Not reloaded, the old workers stay: %s", problem)
             return
         now = time.monotonic_ns() // 1000
         systemd.sd_notify(f"RELOADING=1\nMONOTONIC_USEC={now}", self.log)
+        before, files = self.cfg.address, self._files
         try:
             super().reload()
         finally:
             systemd.sd_notify("READY=1", self.log)
+        if self.cfg.address != before:
+            self._files = self._own_files()
+            for file in files:
+                if file not in self._files:
+                    unix.remove(file)
 
     def stop(self, graceful: bool = True) -> None:
+        """As gunicorn, which would remove the files of sockets that others own by now."""
         systemd.sd_notify("STOPPING=1", self.log)
+        listeners, self.LISTENERS = self.LISTENERS, []
+        gunicorn_sock.close_sockets(listeners, unlink=False)
+        if self.reexec_pid == self.master_pid == 0:
+            for file in self._files:
+                unix.remove(file)
+            self._files = []
         super().stop(graceful)
+
+    def _own_files(self) -> list[unix.File]:
+        """The files of unix sockets that this process, or the arbiter before it, has made."""
+        if self.systemd or self.cfg.reuse_port:
+            return []
+        binds = self.cfg.settings["bind"].get()
+        paths = [unix.parse(address) for address in binds if address.startswith(unix.PREFIX)]
+        return [unix.file_at(path) for path in paths]
 
 
 def serve(

@@ -72,6 +72,52 @@ def test_a_unix_socket_beside_an_address(start: Start, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_file_that_somebody_has_removed(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    fleet = start(options=("--bind", f"unix:{path}"))
+    path.unlink()
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    assert "Traceback" not in fleet.text()
+
+
+def test_the_file_of_another_server_stays(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    fleet = start(options=("--bind", f"unix:{path}"))
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        fleet.signal(signal.SIGTERM)
+        assert fleet.wait() == 0
+        assert path.is_socket()
+
+
+def test_the_file_of_an_inherited_socket_stays(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "inherited.sock"
+    with socket.socket(socket.AF_UNIX) as parents:
+        parents.bind(str(path))
+        parents.listen()
+        number = parents.fileno()
+        fleet = start(options=("--bind", f"fd://{number}"), pass_fds=[number])
+        fleet.signal(signal.SIGTERM)
+        assert fleet.wait() == 0
+        assert path.is_socket()
+
+
+def test_hup_with_another_file_removes_the_one_before(start: Start, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.sock", tmp_path / "second.sock"
+    fleet = start(bind=None, config=f"bind = ['127.0.0.1:0', 'unix:{first}']\n")
+    old = fleet.workers()
+    text = f"bind = ['127.0.0.1:0', 'unix:{second}']\n"
+    (tmp_path / "gunicorn.conf.py").write_text(text)
+    fleet.signal(signal.SIGHUP)
+    eventually(lambda: not fleet.workers() & old, what="old workers stay")
+    eventually(lambda: second.is_socket() and not first.exists(), what="the files")
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    assert not second.exists()
+
+
 # -- sharing -----------------------------------------------------------------------------
 
 

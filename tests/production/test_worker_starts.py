@@ -1,0 +1,247 @@
+"""Workers that cannot start: the first ones end the arbiter, later ones nothing that runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from support.certificates import Authority
+from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, who
+from support.fleets import start as start
+from support.frames import read_frame
+from support.proxies import free_ports
+from support.server import server_environment
+from support.timing import TIMEOUT, eventually
+
+_NO_LIBRARY = "raise ModuleNotFoundError('not installed', name='prometheus_client')\n"
+
+
+def settings(**more: object) -> str:
+    return json.dumps({**json.loads(SETTINGS), **more})
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield f"127.0.0.1:{other.getsockname()[1]}"
+
+
+def first_start(folder: Path, backend: str, runner: str, **more: object) -> str:
+    """What a server says that comes to its end instead of serving."""
+    words = [sys.executable, "-m"]
+    if runner == "dualws":
+        words += ["dualws.serving.cli", "serve", "--workers", "2"]
+    else:
+        words += ["gunicorn", "-k", "dualws.serving.gunicorn.Worker", "-w", "2"]
+        words += ["--no-control-socket"]
+    environ = {"DUALWS_BACKEND": backend, "DUALWS_TEST_SETTINGS": settings(**more)}
+    done = subprocess.run(
+        [*words, "support.draining_site", "--bind", "127.0.0.1:0"],
+        cwd=folder,
+        env=server_environment(folder, environ),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_first_start_without_its_certificate(backend: str, runner: str, tmp_path: Path) -> None:
+    said = first_start(tmp_path, backend, runner, DUALWS_CERTFILE="absent.pem")
+    assert "absent.pem" in said
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_first_start_whose_port_of_figures_is_taken(
+    backend: str, runner: str, tmp_path: Path, taken: str
+) -> None:
+    said = first_start(tmp_path, backend, runner, DUALWS_METRICS_BIND=[taken])
+    assert f"Cannot listen on {taken}" in said
+
+
+def test_a_first_start_without_the_library_of_figures(backend: str, tmp_path: Path) -> None:
+    (tmp_path / "prometheus_client.py").write_text(_NO_LIBRARY)
+    said = first_start(tmp_path, backend, "dualws", DUALWS_METRICS_BIND=["127.0.0.1:0"])
+    assert 'pip install "dualws[metrics]"' in said
+
+
+def not_reloaded(start: Start, tmp_path: Path, file: Path, mistake: str, **more: object) -> str:
+    """Why a fleet does not reload once *file* has a mistake; it does when that is taken back.
+
+    :param more: settings
+    """
+    fleet = start(env={"DUALWS_TEST_SETTINGS": settings(**more)})
+    clients = open_in_each(fleet)
+    right = file.read_text() if file.exists() else None
+    file.write_text(mistake)
+    fleet.signal(signal.SIGHUP)
+    found = fleet.stderr.wait_for(r"Not reloaded, the old workers stay: (.*\n)*?(.*Error.*|.+)\n")
+    assert found is not None
+    for pid, client in clients.items():
+        assert who(client) == pid
+    if right is None:
+        file.unlink()
+    else:
+        file.write_text(right)
+    fleet.signal(signal.SIGHUP)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+    eventually(lambda: not fleet.workers() & set(clients), what="old workers stay")
+    for client in open_in_each(fleet).values():
+        client.close()
+    return fleet.text()
+
+
+def test_hup_with_a_mistake_in_the_configuration_file(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "gunicorn.conf.py"
+    said = not_reloaded(start, tmp_path, file, "timeout = 'none'\n")
+    assert "timeout" in said
+
+
+@pytest.mark.needs("openssl")
+def test_hup_with_a_broken_certificate(start: Start, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("a", "/CN=a", "IP:127.0.0.1")
+    context = ssl.create_default_context(cafile=authority.certificate)
+    fleet = start(options=("--certfile", str(certificate), "--keyfile", str(key)))
+    workers = fleet.workers()
+
+    def served_by() -> int:
+        with connect(f"wss://{fleet.netloc}/blocking/", ssl=context) as client:
+            client.send("who")
+            return int(str(client.recv()).split()[0])
+
+    serving: set[int] = set()
+    eventually(lambda: serving.add(served_by()) or serving == workers, what="not all serve")
+    certificate.write_text("nothing\n")
+    fleet.signal(signal.SIGHUP)
+    assert fleet.stderr.wait_for("Not reloaded, the old workers stay: .*a.pem")
+    assert fleet.workers() == workers
+    assert served_by() in workers
+
+
+def test_hup_without_the_library_of_figures(start: Start, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    said = not_reloaded(
+        start,
+        tmp_path,
+        tmp_path / "prometheus_client.py",
+        _NO_LIBRARY,
+        DUALWS_METRICS_BIND=[f"127.0.0.1:{port}"],
+    )
+    assert 'pip install "dualws[metrics]"' in said
+
+
+_CODE = """
+import json, os, sys, threading
+{first}
+from support.draining_site import application
+"""
+_THREAD = """
+if sys.argv[0] == "-c":
+    threading.Thread(target=threading.Event().wait).start()
+"""
+_FIGURES = """
+values = json.loads(os.environ["DUALWS_TEST_SETTINGS"])
+os.environ["DUALWS_TEST_SETTINGS"] = json.dumps({{**values, "DUALWS_METRICS_BIND": ["{taken}"]}})
+"""
+
+
+def test_hup_with_a_taken_port_of_figures(start: Start, tmp_path: Path, taken: str) -> None:
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site")
+    clients = open_in_each(fleet)
+    code.write_text(_CODE.format(first=_FIGURES.format(taken=taken)))
+    fleet.signal(signal.SIGHUP)
+    assert fleet.stderr.wait_for(f"Not reloaded, the old workers stay: Cannot listen on {taken}")
+    for pid, client in clients.items():
+        assert who(client) == pid
+        client.close()
+
+
+def test_hup_with_threads_of_the_project_that_do_not_end(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code_of_site.py").write_text(_CODE.format(first=_THREAD))
+    fleet = start(application="code_of_site")
+    clients = open_in_each(fleet)
+    fleet.signal(signal.SIGHUP)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+
+
+def test_a_later_worker_that_cannot_start_is_tried_again(start: Start, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    fleet = start(env={"DUALWS_TEST_SETTINGS": settings(DUALWS_METRICS_BIND=[f"127.0.0.1:{port}"])})
+    clients = open_in_each(fleet)
+    victim, other = clients
+    obstacle = tmp_path / "prometheus_client.py"
+    obstacle.write_text(_NO_LIBRARY)
+    fleet.signal(signal.SIGKILL, victim)
+    assert fleet.stderr.wait_for("This worker cannot start, the next one tries again: .*metrics")
+    assert who(clients[other]) == other
+    obstacle.unlink()
+    eventually(lambda: len(fleet.workers() - set(clients)) == 1, what="no successor")
+    with fleet.connect():
+        assert fleet.get("/page/").status == 200
+    assert "Traceback" not in fleet.text()
+    for client in clients.values():
+        client.close()
+
+
+def test_the_worker_class_of_the_configuration_file_does_not_count(start: Start) -> None:
+    fleet = start(config="worker_class = 'sync'\n")
+    for client in open_in_each(fleet).values():
+        client.close()
+
+
+_TERM_IN_TIME = """
+import os, signal
+from pathlib import Path
+from dualws.contract import Server
+can_drain = Server.can_drain
+
+def told(server):
+    if not Path("told").exists():
+        # The worker has seen that it is to go on; the server does not mind signals yet.
+        Path("told").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGTERM)
+    return can_drain.fget(server)
+
+Server.can_drain = property(told)
+from support.draining_site import application
+"""
+
+
+def test_term_just_before_the_server_minds_it(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code_of_site.py").write_text(_TERM_IN_TIME)
+    fleet = start(application="code_of_site", workers=1)
+    told = tmp_path / "told"
+    eventually(lambda: told.exists() and told.read_text(), what="it was not told")
+    first = int(told.read_text())
+    eventually(lambda: fleet.workers() and first not in fleet.workers(), what="it stays")
+    assert fleet.get("/page/").status == 200
+
+
+def test_a_worker_that_drains_has_a_successor_at_once(start: Start) -> None:
+    fleet = start(options=("--close-timeout", "600"))
+    clients = open_in_each(fleet)
+    first = min(clients)
+    fleet.signal(signal.SIGTERM, first)
+    # Its client does not answer, so that it stays.
+    assert read_frame(clients[first]).close_code == 1012
+    fleet.wait_for_others(set(clients))
+    assert len(fleet.workers()) == 3
+    for client in clients.values():
+        client.close()

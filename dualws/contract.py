@@ -362,10 +362,12 @@ class Server(ABC):
         for taken in tuple(self.raw_sockets):
             taken.leave()
         self.limits.end()
-        close_all(self)
-        for taken in tuple(self.raw_sockets):
-            taken.abort()
-        self._observers.end()
+        try:
+            close_all(self)
+            for taken in tuple(self.raw_sockets):
+                taken.abort()
+        finally:
+            self._observers.end()
 
 
 class Backend(ABC):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -268,7 +269,9 @@ class WebSocketServer(Server):
     def http_connections_left(self) -> tuple[int, int]:
         """Connections inside an HTTP request, and those between requests."""
         busy = sum(handler.busy or bool(handler.reader.buffer) for handler in self.handlers)
-        return busy, len(self.handlers) - busy + len(self._greeting)
+        idle = len(self.handlers) - busy + len(self._greeting)
+        # Those that wait for their greenlet, one turn of the hub, may have sent a request already.
+        return busy + self.accepted, idle
 
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""
@@ -282,8 +285,11 @@ class WebSocketServer(Server):
         for handler in list(self.handlers):
             if not handler.busy:
                 gevent.kill(handler.greenlet)
-        with contextlib.suppress(gevent.Timeout), gevent.Timeout(_GRACE):
-            self.closing()
+        begun = time.monotonic()
+        # Without a timeout: it has its own, and much to do when that is over.
+        self.closing()
+        left = max(0.0, begun + _GRACE - time.monotonic())
+        with contextlib.suppress(gevent.Timeout), gevent.Timeout(left):
             while self.handlers:
                 self._idle.wait()
         for handler in list(self.handlers):

@@ -82,7 +82,10 @@ class Endpoint:
         with self._writing:
             shared, self._shared = self._shared, None
             if shared is not None:
-                shared.leave(self._own())
+                try:
+                    shared.leave(self._own())
+                except OSError as error:
+                    _logger.warning("the last figures are not left to other workers: %s", error)
 
     # -- in threads of its own ---------------------------------------------------------
 
@@ -91,7 +94,7 @@ class Endpoint:
         try:
             while not self._stopped:
                 try:
-                    descriptor, _ = sock._accept()  # type: ignore[attr-defined]
+                    descriptor, _ = sock._accept()  # type: ignore[attr-defined]  # as accept()
                 except TimeoutError:
                     continue
                 except OSError as error:

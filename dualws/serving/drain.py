@@ -65,6 +65,9 @@ class Drain:
         if server.draining:
             return
         server.draining = True
+        if server.share is not None:
+            # Few connections are no reason to leave the next ones to this process.
+            server.share.leave()
         server.stop_accepting()
         self._begun = time.monotonic()
         self._plan()

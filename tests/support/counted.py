@@ -27,8 +27,9 @@ os.environ["BENCHMARK_FOLDER"] = tempfile.gettempdir()
 
 from dualws_site.wsgi import application as site
 
-#: C functions that are system calls, by their names: of sockets, and of uvloop's transports.
-SYSTEM_CALLS = {"recv", "recv_into", "send", "sendmsg", "write", "writelines"}
+#: C functions that are system calls, by their names: of sockets, of threads that wait for
+#: their own, and of uvloop's transports. Loops in C ask the system without being seen.
+SYSTEM_CALLS = {"poll", "recv", "recv_into", "send", "sendmsg", "write", "writelines"}
 counts: Counter[str] = Counter()
 
 

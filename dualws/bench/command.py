@@ -9,6 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -79,9 +80,9 @@ def make(
             )
         return [known[name] for name in wanted]
 
-    def one(work: Workload, servers: Sequence[Contender], **options: object) -> Run:
+    def one(work: Workload, servers: Sequence[Contender], **options: Any) -> Run:
         able = [server for server in servers if work.need in server.can]
-        run = measure(work, able, python_for=python_for, **options)  # type: ignore[arg-type]
+        run = measure(work, able, python_for=python_for, **options)
         report.show(run)
         return run
 
@@ -139,10 +140,12 @@ def make(
         """Measure servers side by side under one workload or several."""
         servers = chosen(names)
         changes = {"connections": connections, "size": size, "in_flight": in_flight}
-        changed = {key: value for key, value in changes.items() if value is not None}
+        changed: dict[str, Any] = {
+            key: value for key, value in changes.items() if value is not None
+        }
         runs = []
         for name in WORKLOADS if "all" in works else dict.fromkeys(works):
-            work = dataclasses.replace(WORKLOADS[name], **changed)  # type: ignore[arg-type]
+            work = dataclasses.replace(WORKLOADS[name], **changed)
             runs.append(one(work, servers, **options))
             if folder is not None:
                 plots.write(plots.bars(runs[-1]), folder / f"{name}.svg")

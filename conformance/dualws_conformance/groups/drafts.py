@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dualws_conformance import frames
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import ACCEPTING, add, equal
@@ -10,11 +12,13 @@ GROUP = "drafts"
 _NAMES = {"7": "hybi-07", "8": "hybi-10"}
 
 
-def _every_version(name: str, title: str, run: object, section: str = "1.3") -> None:
+def _every_version(
+    name: str, title: str, run: Callable[[Kit, str], None], section: str = "1.3"
+) -> None:
     for version, draft in _NAMES.items():
 
         def one(kit: Kit, version: str = version) -> None:
-            run(kit, version)  # type: ignore[operator]
+            run(kit, version)
 
         add(GROUP, f"{name}-{version}", f"draft-ietf-hybi-thewebsocketprotocol-{draft[5:]} "
             f"{section}", f"version {version} ({draft}): {title}", one,

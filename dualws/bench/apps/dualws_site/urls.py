@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponseForbidden
+from django.http.response import HttpResponseBase
 from django.urls import path
 from site_views import hello
 
@@ -11,6 +14,7 @@ from dualws.async_face import AsyncWebSocket
 from dualws.faces import WebSocket
 
 ROOM = "everybody"
+View = Callable[[HttpRequest], HttpResponseBase]
 
 
 @websocket
@@ -55,10 +59,10 @@ class FanOut(WebSocketView):
         publish(ROOM, message)
 
 
-def with_user(view):  # type: ignore[no-untyped-def]
+def with_user(view: View) -> View:
     """*view*, after a look at who asks: in the request, as a project that checks it would."""
 
-    def looks(request: HttpRequest):  # type: ignore[no-untyped-def]
+    def looks(request: HttpRequest) -> HttpResponseBase:
         if request.COOKIES and not request.user.is_authenticated:
             return HttpResponseForbidden("the load's session is not that of a user")
         return view(request)

@@ -132,7 +132,8 @@ class Sender(ABC):
                 raise self.closed_error()
             if self._turn is not None:
                 return self._hold(self._turn, frame)
-            return self._has_room(self._put(frame))  # type: ignore[arg-type]
+            waiting = self._put(frame)
+            return True if waiting == 0 else self._has_room(waiting)
 
     def _has_room(self, waiting: int) -> bool:
         """Whether the send buffer has room; with the lock held.
@@ -212,14 +213,14 @@ class Sender(ABC):
                 self._hold(self._turn, frame)
                 return True
             if room and type(frame) is not InOrder:
-                if self._put(frame) < 0:  # type: ignore[arg-type]
+                if self._put(frame) < 0:
                     self._lost = True
                     return False
                 return True
             slow = self._transport.buffered > self._limit
         if room:
             try:
-                self._write_in_order(frame)  # type: ignore[arg-type]
+                self._write_in_order(frame)  # type: ignore[arg-type]  # bytes are gone by now
             except WebSocketClosed:
                 return False
             return True
@@ -342,7 +343,7 @@ class Sender(ABC):
                 frame = turn.held.popleft()
                 if type(frame) is not InOrder:
                     self.messages_out += 1
-                    self._write(frame)  # type: ignore[arg-type]
+                    self._write(frame)
                     continue
             assert self.deflate is not None
             compressed = self.deflate.frame(*frame)

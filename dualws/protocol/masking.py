@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 Unmask = Callable[[bytes, bytes], bytes]
 
@@ -89,8 +90,9 @@ unmask: Unmask = choose()
 
 
 def _takes_views() -> bool:
+    view: Any = memoryview(b"abcd")
     try:
-        return unmask(memoryview(b"abcd"), b"\0\0\0\0") == b"abcd"  # type: ignore[arg-type]
+        return unmask(view, b"\0\0\0\0") == b"abcd"
     except (TypeError, AttributeError):
         return False
 
@@ -101,5 +103,5 @@ _VIEWS = _takes_views()
 def unmask_slice(data: bytes, start: int, stop: int, key: bytes) -> bytes:
     """The same for a slice of *data*, which is not copied twice where that can be avoided."""
     if _VIEWS and stop - start >= _VIEW_FROM:
-        return unmask(memoryview(data)[start:stop], key)  # type: ignore[arg-type]
+        return unmask(memoryview(data)[start:stop], key)  # type: ignore[arg-type]  # it takes them
     return unmask(data[start:stop], key)

@@ -7,7 +7,7 @@ in its turn: then it stays an :class:`InOrder` until the connection sends it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, final
 
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate
@@ -15,6 +15,7 @@ from dualws.protocol.deflate import Deflate
 Data: TypeAlias = str | bytes | bytearray | memoryview
 
 
+@final
 class InOrder(NamedTuple):
     """A message that is compressed when it is its turn."""
 

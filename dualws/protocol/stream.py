@@ -13,7 +13,7 @@ handlers written for ws4py hold one.
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate, InvalidData
@@ -143,7 +143,7 @@ class Stream:
         # the message under way
         self._opcode = 0  # TEXT, BINARY, or 0 between messages
         self._compressed = False
-        self._parts: list[str] | list[bytes] = []
+        self._parts: list[Any] = []  # all of them str, or all bytes
         self._joined = 0  # how many of them are not to be joined again
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -357,7 +357,7 @@ class Stream:
         self._store(payload, final)
         if final:
             empty = "" if self._decoder is not None else b""
-            events.append(empty.join(self._parts))  # type: ignore[arg-type]
+            events.append(empty.join(self._parts))
             self._opcode = 0
             self._parts = []
             self._size = 0
@@ -373,7 +373,7 @@ class Stream:
             except UnicodeDecodeError:
                 raise _invalid_text() from None
         if part:  # frames without payload count for nothing, and may be without end
-            self._parts.append(part)  # type: ignore[arg-type]
+            self._parts.append(part)
             if len(self._parts) - self._joined >= _JOIN:
                 self._join()
         if self._decoder is None:
@@ -388,7 +388,7 @@ class Stream:
         """Make the last pieces one: alone, each takes many times the memory of a few bytes."""
         parts = self._parts
         empty = "" if self._decoder is not None else b""
-        parts[self._joined :] = [empty.join(parts[self._joined :])]  # type: ignore[arg-type, list-item]
+        parts[self._joined :] = [empty.join(parts[self._joined :])]
         self._joined += 1
 
     def _inflate(self, data: bytes, final: bool) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dualws.contract import Timer, Transport, Waiter
 from dualws.fragment_turns import Turn
@@ -122,10 +122,12 @@ class Connection(Living):
                 inbox = self._inbox
                 inbox.append(message)
                 self._inbox_bytes += len(message)
-                if len(inbox) >= self._most_messages or self._inbox_bytes > self._most_bytes:
+                ready = self._ready
+                if ready is not None:
+                    self._ready = None
+                elif len(inbox) >= self._most_messages or self._inbox_bytes > self._most_bytes:
                     self._paused = True
                     self._transport.pause_reading()
-                ready, self._ready = self._ready, None
         if ready is not None:
             ready()
 
@@ -179,7 +181,7 @@ class Connection(Living):
                 if kind is str or kind is bytes:
                     self.messages_in += 1
                     if not self._end:
-                        inbox.append(event)  # type: ignore[arg-type]
+                        inbox.append(event)  # type: ignore[arg-type]  # a message, as kind says
                         self._inbox_bytes += len(event)
                 else:
                     ready = self._act(event) or ready
@@ -301,8 +303,10 @@ class Connection(Living):
                 return ENDED
             if self._batch:
                 self._flush()
-            if ready is not None:
-                self._wait(ready)
+            if self._ready is None:
+                self._ready = ready
+            elif ready is not None:
+                self._refuse_second()
             return WAIT
 
     @property
@@ -324,16 +328,17 @@ class Connection(Living):
         with self._lock:
             if self._inbox or self._end:
                 return False
-            self._wait(ready)
+            if self._ready is not None:
+                self._refuse_second()
+            self._ready = ready
             return True
 
-    def _wait(self, ready: Callable[[], object]) -> None:
-        if self._ready is not None:
-            raise RuntimeError(
-                "receive() is called while other code waits in receive() on the same "
-                "websocket: let one thread or greenlet receive, and hand the messages on"
-            )
-        self._ready = ready
+    @staticmethod
+    def _refuse_second() -> NoReturn:
+        raise RuntimeError(
+            "receive() is called while other code waits in receive() on the same "
+            "websocket: let one thread or greenlet receive, and hand the messages on"
+        )
 
     def _pop(self) -> str | bytes | Pong:
         message = self._inbox.pop(0)
@@ -377,13 +382,15 @@ class Connection(Living):
             with lock:
                 # As take(), which this is for nearly all messages.
                 if self._inbox:
-                    return self._pop()  # type: ignore[return-value]
+                    return self._pop()  # type: ignore[return-value]  # no pongs here
                 if self._end:
                     self._answer_end()
                     return None
                 if self._batch:
                     self._flush()
-                self._wait(wake)
+                if self._ready is not None:
+                    self._refuse_second()
+                self._ready = wake
             try:
                 woken = waiter.wait(timeout)
             except BaseException:  # killed while it waited

@@ -160,7 +160,7 @@ class Parking:
         message = connection.take(None)
         if message is not WAIT:
             self._since = None
-            return None if message is ENDED else message  # type: ignore[return-value]
+            return None if message is ENDED else message  # type: ignore[return-value]  # no pong
         now = made
         held = open_connections()
         if not held:

@@ -92,7 +92,7 @@ class Face:
 
         Nothing is saved by itself; ``save()`` writes what was changed since, key by key.
         """
-        session: HandlerSession = self.request.session  # type: ignore[assignment]
+        session: HandlerSession = self.request.session  # type: ignore[assignment]  # detached
         return session
 
     @property

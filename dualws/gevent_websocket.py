@@ -26,7 +26,7 @@ Address = tuple[str, int]
 _open: WeakKeyDictionary[Server, WeakSet[GeventWebSocket]] = WeakKeyDictionary()
 
 
-class Closed(WebSocketClosed, WebSocketError):  # type: ignore[misc]
+class Closed(WebSocketClosed, WebSocketError):  # type: ignore[misc]  # theirs has no types
     """:exc:`~dualws.errors.WebSocketClosed`, for code that catches ``WebSocketError`` too."""
 
 

@@ -93,7 +93,7 @@ class AsyncStyle:
     ) -> None:
         # Django loads the user when it is first looked at, which a coroutine may not do.
         if getattr(request, "user", None) is not None:
-            ws.user.is_authenticated  # noqa: B018
+            ws.user.is_authenticated  # noqa: B018  # it is loaded now
         release_connections()
         ws.server.handling.add(ws.connection)
         if ws.server.watchdog is not None:

@@ -56,7 +56,7 @@ class Socket:
         self._connection.abort()
 
 
-class _Driven(Ws4pyWebSocket):  # type: ignore[misc]
+class _Driven(Ws4pyWebSocket):  # type: ignore[misc]  # ws4py has no types
     """ws4py's own class as it is here: the handler's class comes before it, so overrides count."""
 
     sock: Any

@@ -221,7 +221,7 @@ def receive_body(
             return io.BytesIO(), length
         if length <= min(spool_size, _PIECE):
             return io.BytesIO(b"".join(pieces(reader, length))), length
-    body = tempfile.SpooledTemporaryFile(spool_size)  # noqa: SIM115
+    body = tempfile.SpooledTemporaryFile(spool_size)  # noqa: SIM115  # its reader closes it
     size = 0
     try:
         for piece in chunks(reader) if length is None else pieces(reader, length):

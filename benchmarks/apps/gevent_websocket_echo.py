@@ -1,16 +1,18 @@
 """gevent-websocket on bare pywsgi: ``python -m gevent_websocket_echo PORT``."""
 
+# ruff: noqa: E402  (patched before all else)
+
 from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402
-from collections.abc import Callable, Iterable  # noqa: E402
-from typing import Any  # noqa: E402
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from gevent.pywsgi import WSGIServer  # noqa: E402
-from geventwebsocket.handler import WebSocketHandler  # noqa: E402
-from room import READY, members  # noqa: E402
+from gevent.pywsgi import WSGIServer
+from geventwebsocket.handler import WebSocketHandler
+from room import READY, members
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,16 +1,18 @@
 """ws4py's own server on gevent: ``python -m ws4py_echo PORT``."""
 
+# ruff: noqa: E402  (patched before all else)
+
 from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402
-from typing import Any  # noqa: E402
+import sys
+from typing import Any
 
-from room import READY, members  # noqa: E402
-from ws4py.server.geventserver import WSGIServer  # noqa: E402
-from ws4py.server.wsgiutils import WebSocketWSGIApplication  # noqa: E402
-from ws4py.websocket import WebSocket  # noqa: E402
+from room import READY, members
+from ws4py.server.geventserver import WSGIServer
+from ws4py.server.wsgiutils import WebSocketWSGIApplication
+from ws4py.websocket import WebSocket
 
 
 class Echo(WebSocket):

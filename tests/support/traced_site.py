@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -12,9 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 class Printer(SpanExporter):
     """One line of JSON for each span."""
 
-    def export(self, spans: object) -> SpanExportResult:
-        for span in spans:  # type: ignore[attr-defined]
-            assert isinstance(span, ReadableSpan)
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
             sys.stdout.write(f"span {span.to_json(indent=None)}\n")
         return SpanExportResult.SUCCESS
 
@@ -23,6 +23,6 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(Printer()))
 trace.set_tracer_provider(provider)
 
-from support.project.wsgi import application  # noqa: E402
+from support.project.wsgi import application  # noqa: E402  # after the provider
 
 __all__ = ["application"]

@@ -47,8 +47,8 @@ def blocking(request: HttpRequest, ws: WebSocket, room: str) -> None:
     ws.send_json({"room": room})
     ws.ping(b"data")
     ws.close(4000, "why")
-    ws.send(5)  # type: ignore[arg-type]
-    ws.send({"a": 1})  # type: ignore[arg-type]
+    ws.send(5)  # type: ignore[arg-type]  # it must be an error
+    ws.send({"a": 1})  # type: ignore[arg-type]  # it must be an error
 
 
 @websocket(subprotocols=["chat.v1"], compression=False)
@@ -66,7 +66,7 @@ async def asynchronous(request: HttpRequest, ws: AsyncWebSocket) -> None:
     await ws.send_json([1])
     ws.ping()
     ws.close()
-    await ws.send(5)  # type: ignore[arg-type]
+    await ws.send(5)  # type: ignore[arg-type]  # it must be an error
 
 
 class Events(WebSocketView):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from site_settings import *  # noqa: F403
+from site_settings import *  # noqa: F403  # settings are built on others
 from site_settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "channels"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from site_settings import *  # noqa: F403
+from site_settings import *  # noqa: F403  # settings are built on others
 
 ROOT_URLCONF = "http_site.urls"

@@ -188,7 +188,7 @@ class _Ws4pyVoice:
 
 
 def _ws4py_of(kind: type[Reaction]) -> type[Any]:
-    class Handler(WebSocket):  # type: ignore[misc]
+    class Handler(WebSocket):  # type: ignore[misc]  # ws4py has no types
         def opened(self) -> None:
             ws = self.environ["wsgi.websocket"]
             self.reaction = kind(ws.request, ws, _Ws4pyVoice(self))

@@ -183,7 +183,7 @@ def read_body(reader: Reader, request: Request, spool: int) -> tuple[BinaryIO, i
     :raises BadRequest: its chunks are none
     :raises ConnectionError: the client left within it
     """
-    body = tempfile.SpooledTemporaryFile(spool)  # noqa: SIM115
+    body = tempfile.SpooledTemporaryFile(spool)  # noqa: SIM115  # closed with its request
     length = request.length
     try:
         for piece in _chunks(reader) if request.chunked else reader.pieces(length or 0):

@@ -118,7 +118,7 @@ def test_a_wake_from_a_thread_just_after_a_late_note_is_not_lost(runtime: Runtim
         woken = False
 
         @property
-        def _woken(self) -> bool:  # type: ignore[override]
+        def _woken(self) -> bool:
             seen = self.woken
             if self.armed:
                 self.armed = False

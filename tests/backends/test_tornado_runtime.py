@@ -34,7 +34,7 @@ def server() -> Iterator[InsideServer]:
 
 @pytest.fixture
 def runtime(server: InsideServer) -> Runtime:
-    return server.server.runtime  # type: ignore[return-value]
+    return server.server.runtime
 
 
 def test_a_wake_before_the_wait_is_not_lost() -> None:

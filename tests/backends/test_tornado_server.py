@@ -165,7 +165,7 @@ def test_running_out_of_descriptors_is_survived(
 
     def accept_once_exhausted(self: server.WebSocketServer, listener: socket.socket) -> None:
         wrapped = exhausted.setdefault(listener.fileno(), Exhausted(listener))
-        accept(self, wrapped)  # type: ignore[arg-type]
+        accept(self, wrapped)
 
     monkeypatch.setattr(server.WebSocketServer, "_accept", accept_once_exhausted)
     with running(hello) as inside, inside.connect() as client:

@@ -14,7 +14,7 @@ from geventwebsocket.protocols.base import BaseProtocol
 from support.notes import note, wait_for_notes
 
 
-class Life(WebSocketApplication):  # type: ignore[misc]
+class Life(WebSocketApplication):
     """Notes its calls."""
 
     def on_open(self) -> None:
@@ -27,7 +27,7 @@ class Life(WebSocketApplication):  # type: ignore[misc]
         note("life", "close")
 
 
-class Late(WebSocketApplication):  # type: ignore[misc]
+class Late(WebSocketApplication):
     """Sends when the client has gone."""
 
     def on_message(self, message: Any) -> None:
@@ -43,7 +43,7 @@ class Late(WebSocketApplication):  # type: ignore[misc]
         note("late", [1, me.ws is self.ws and me.address == self.ws.handler.client_address])
 
 
-class LoudProtocol(BaseProtocol):  # type: ignore[misc]
+class LoudProtocol(BaseProtocol):
     """A protocol between the websocket and the application, with a name on the wire."""
 
     PROTOCOL_NAME = "loud"
@@ -54,7 +54,7 @@ class LoudProtocol(BaseProtocol):  # type: ignore[misc]
             super().on_message(message.upper())
 
 
-class Loud(WebSocketApplication):  # type: ignore[misc]
+class Loud(WebSocketApplication):
     """Echoes, as applications do that define nothing."""
 
     protocol_class = LoudProtocol

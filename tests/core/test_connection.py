@@ -217,7 +217,7 @@ def test_receive_waits_times_out_and_ends(case: Case) -> None:
 def test_a_message_that_comes_just_at_the_timeout_is_not_lost(case: Case) -> None:
     waiter = case.connection._waiter = case.runtime.waiter()
     wake = waiter.wake
-    waiter.wake = lambda: None  # type: ignore[method-assign]  # it comes after the wait is over
+    waiter.wake = lambda: None  # it comes after the wait is over
 
     def just_too_late() -> None:
         case.receive(frame(0x81, b"x"))

@@ -54,11 +54,11 @@ def test_it_counts_as_waiting_in_memory(case: Case) -> None:
 
 def test_a_connection_that_is_lost_before_it_is_open_is_not_kept(case: Case) -> None:
     late = Connection(case.server, Stream())
-    late._transport = NotedTransport()  # type: ignore[assignment]
+    late._transport = NotedTransport()
     late.connection_lost(None)
-    late.open(NotedTransport())  # type: ignore[arg-type]
+    late.open(NotedTransport())
     assert case.forgotten == [late, late]
-    assert not late._transport.reading  # type: ignore[attr-defined]
+    assert not late._transport.reading
 
 
 def test_all_are_told_what_was_judged_last(case: Case) -> None:

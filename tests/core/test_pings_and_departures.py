@@ -51,7 +51,7 @@ def test_a_peer_that_is_not_read_from_is_pinged(case: Case) -> None:
 
 def test_a_peer_that_left_while_it_was_not_read_from_is_given_up(case: Case) -> None:
     case.receive(frame(0x81, b"x"))
-    case.transport.departure = lambda silence: "it left"  # type: ignore[attr-defined]
+    case.transport.departure = lambda silence: "it left"
     ticks(case, 8)
     assert case.transport.ended == ""
     ticks(case, 1)
@@ -65,7 +65,7 @@ def test_a_peer_that_left_while_it_was_not_read_from_is_given_up(case: Case) -> 
 
 def test_a_handler_that_works_is_given_time_though_the_peer_has_left() -> None:
     case = Case(max_queued_messages=100)
-    case.transport.departure = lambda silence: "it left"  # type: ignore[attr-defined]
+    case.transport.departure = lambda silence: "it left"
     case.receive(*[frame(0x81, b"x")] * 100)
     for _ in range(40):
         ticks(case, 7)

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from support.certificates import PASSWORD, Authority
 from support.machine import find
@@ -97,12 +98,12 @@ def test_requests_and_websockets(
         assert told["SSL_CLIENT_VERIFY"] == "NONE"
         url = f"wss://127.0.0.1:{server.port}/"
         own = f"https://127.0.0.1:{server.port}"
-        with connect(url, ssl=context, origin=own) as client:  # type: ignore[arg-type]
+        with connect(url, ssl=context, origin=Origin(own)) as client:
             for size in (0, 1, 16384, 16385, 700_000):
                 client.send(bytes(size))
                 assert client.recv() == bytes(size)
         with pytest.raises(InvalidStatus, match="403"):
-            connect(url, ssl=context, origin=own.replace("https", "http"))  # type: ignore[arg-type]
+            connect(url, ssl=context, origin=Origin(own.replace("https", "http")))
 
 
 @pytest.mark.needs("curl")

@@ -40,4 +40,4 @@ def test_masking_is_the_xor_of_the_rfc(mask: object, size: int) -> None:
     source = random.Random(size)
     data, key = source.randbytes(size), source.randbytes(4)
     expected = bytes(byte ^ key[i % 4] for i, byte in enumerate(data))
-    assert mask(data, key) == expected  # type: ignore[operator]
+    assert mask(data, key) == expected

@@ -101,7 +101,7 @@ def compress(payload: bytes, kept: list[object], compression: Compression, way: 
     """*payload* as some client might compress it (RFC 7692 section 7.2.3)."""
     compressor: zlib._Compress
     if compression.takeover and kept:
-        compressor = kept[0]  # type: ignore[assignment]
+        compressor = kept[0]
     else:
         compressor = zlib.compressobj(
             wbits=-max(compression.bits, 9), level=0 if way == 1 else 6, memLevel=1

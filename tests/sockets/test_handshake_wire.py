@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 
 import pytest
 from websockets.sync.client import connect
 
 from support import frames
 from support.server import LiveServer
+from support.timing import TIMEOUT
 
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -25,7 +27,7 @@ def answer(
     """The ordinary answer to a handshake with *changes* (None leaves a header out)."""
     renamed = {name.replace("_", "-"): value for name, value in changes.items()}
     headers = {k: v for k, v in {**HANDSHAKE, **renamed}.items() if v is not None}
-    connection = http.client.HTTPConnection(*server.address, timeout=15)
+    connection = http.client.HTTPConnection(*server.address, timeout=TIMEOUT)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
@@ -124,14 +126,14 @@ def test_the_session_and_the_user_are_those_of_http(live: LiveServer) -> None:
     with connect(
         live.url("/ws/members/", "ws"), additional_headers={"Cookie": cookie}
     ) as client_ws:
-        assert client_ws.recv(timeout=15) == "ada"
+        assert client_ws.recv(timeout=TIMEOUT) == "ada"
 
 
 def test_what_the_handler_sees(live: LiveServer) -> None:
     with connect(
         live.url("/ws/report/some-word/?a=1", "ws"), origin=f"http://{live.netloc}"
     ) as client:
-        seen = json.loads(client.recv(timeout=15))
+        seen = json.loads(client.recv(timeout=TIMEOUT))
     assert seen.pop("connections") >= 1
     assert isinstance(seen.pop("users"), int)
     assert seen == {
@@ -234,7 +236,7 @@ def test_the_own_origin_and_no_origin_are_accepted(live: LiveServer, path: str) 
             assert frames.handshake(client, path, live.netloc, *headers).status == 101
 
 
-def test_listed_origins_are_accepted(serve_app) -> None:  # type: ignore[no-untyped-def]
+def test_listed_origins_are_accepted(serve_app: Callable[..., LiveServer]) -> None:
     server = serve_app("support.project.wsgi", "--allowed-origins", "https://*.example.com")
     server.accept_traceback("may not open this websocket")
     for path in ("/ws/echo/", "/ws/inside/"):

@@ -7,7 +7,7 @@ import json
 import random
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import aiohttp
 import pytest
@@ -219,7 +219,9 @@ def test_a_peer_that_goes_ends_the_view_once(
     client.close()
 
 
-def test_a_peer_that_never_reads_is_closed_with_1008(serve_app, key: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_peer_that_never_reads_is_closed_with_1008(
+    serve_app: Callable[..., LiveServer], key: str
+) -> None:
     server = serve_app("support.project.wsgi", "--send-timeout", "0.3", "--close-timeout", "0.3")
     with open_socket(server, f"/ws/flood/?key={key}"):
         assert server.get_json("/notes/", key=key) == [["SendTimeout", 1008]]
@@ -236,7 +238,9 @@ def test_a_large_message_reaches_a_slow_reader_whole(live: LiveServer) -> None:
         assert read_frame(client).close_code == 1000
 
 
-def test_silence_is_pinged_and_a_dead_peer_given_up(serve_app, key: str) -> None:  # type: ignore[no-untyped-def]
+def test_silence_is_pinged_and_a_dead_peer_given_up(
+    serve_app: Callable[..., LiveServer], key: str
+) -> None:
     server = serve_app("support.project.wsgi", "--ping-interval", "0.4", "--ping-timeout", "0.4")
     with open_socket(server, f"/ws/echo/?key={key}") as client:
         for _ in range(3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from support import frames
 from support.crowd import open_socket
 from support.frames import CLOSE, PING, PONG, TEXT, build, read_frame
@@ -66,7 +68,9 @@ def test_an_exception_in_a_coroutine_closes_with_1011(live: LiveServer) -> None:
     live.expect_traceback("a coroutine's own bug")
 
 
-def test_an_async_send_to_a_peer_that_never_reads_times_out(serve_app, key: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_async_send_to_a_peer_that_never_reads_times_out(
+    serve_app: Callable[..., LiveServer], key: str
+) -> None:
     server = serve_app("support.project.wsgi", "--send-timeout", "0.3", "--close-timeout", "0.3")
     with open_socket(server, f"/ws/async/flood/?key={key}"):
         assert server.get_json("/notes/", key=key) == [["SendTimeout", 1008]]

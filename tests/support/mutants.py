@@ -32,7 +32,7 @@ class _SharedContext:
 
 def shares_context() -> None:
     """Requests of one connection share a context."""
-    servers.contextvars = type("fake", (), {"Context": _SharedContext})  # type: ignore[assignment]
+    servers.contextvars = type("fake", (), {"Context": _SharedContext})
 
 
 def takes_bare_lf() -> None:
@@ -46,7 +46,7 @@ def takes_bare_lf() -> None:
         del self.buffer[: end + 1]
         return found.removesuffix(b"\r")
 
-    Reader.line = line  # type: ignore[method-assign]
+    Reader.line = line
 
 
 def drops_early_bytes() -> None:
@@ -56,7 +56,7 @@ def drops_early_bytes() -> None:
     def init(self: Transport, runtime: Runtime, sock: Any, owner: Any, early: bytes) -> None:
         original(self, runtime, sock, owner, b"")
 
-    Transport.__init__ = init  # type: ignore[method-assign]
+    Transport.__init__ = init
 
 
 def delivers_twice() -> None:
@@ -77,7 +77,7 @@ def delivers_twice() -> None:
 
         self._owner = Twice()
 
-    Transport.__init__ = init  # type: ignore[method-assign]
+    Transport.__init__ = init
 
 
 def forgets_buffer() -> None:
@@ -88,22 +88,22 @@ def forgets_buffer() -> None:
             self._sock.send(data)
         return 0
 
-    Transport.write = write  # type: ignore[method-assign]
+    Transport.write = write
 
 
 def never_pauses() -> None:
     """Reading goes on whatever the owner asks for."""
-    Transport.pause_reading = lambda self: None  # type: ignore[method-assign]
+    Transport.pause_reading = lambda self: None
 
 
 def hides_the_end() -> None:
     """The owner is not told that the peer has gone."""
-    Transport._lost = lambda self, error: None  # type: ignore[method-assign]
+    Transport._lost = lambda self, error: None
 
 
 def loses_timers() -> None:
     """Timers never fire."""
-    Timer.fire = lambda self: None  # type: ignore[method-assign]
+    Timer.fire = lambda self: None
 
 
 def skips_close() -> None:
@@ -112,7 +112,7 @@ def skips_close() -> None:
     def cycle(self: Exchange, environ: Any, response: Response, request: Any) -> None:
         response.send(list(self.server.application(environ, response.start_response)))
 
-    Exchange._cycle = cycle  # type: ignore[method-assign]
+    Exchange._cycle = cycle
 
 
 def sends_body_to_head() -> None:
@@ -123,7 +123,7 @@ def sends_body_to_head() -> None:
         original(self, sock, request, stopping)
         self._head_only = False
 
-    Response.__init__ = init  # type: ignore[method-assign]
+    Response.__init__ = init
 
 
 def splits_responses() -> None:
@@ -154,7 +154,7 @@ def leaks_descriptors() -> None:
         kept.append(self._exchange.sock.dup())
         return original(self, head, owner)
 
-    Upgrade.switch = switch  # type: ignore[method-assign]
+    Upgrade.switch = switch
 
 
 def leaks_memory() -> None:
@@ -166,12 +166,12 @@ def leaks_memory() -> None:
         kept.append(bytearray(64 * 1024))
         return original(self, head, owner)
 
-    Upgrade.switch = switch  # type: ignore[method-assign]
+    Upgrade.switch = switch
 
 
 def says_no_goodbye() -> None:
     """Live websockets are not told that the server stops."""
-    ThreadedServer.closing = lambda self: None  # type: ignore[method-assign]
+    ThreadedServer.closing = lambda self: None
 
 
 MUTATIONS: dict[str, Callable[[], None]] = {

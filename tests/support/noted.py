@@ -103,7 +103,7 @@ class Case:
             runtime=self.runtime, config=self.config, connections=set(), on_empty=None
         )
         self.server.forget = self.forgotten.append
-        self.server.flusher = Flusher(self.runtime)  # type: ignore[arg-type]
+        self.server.flusher = Flusher(self.runtime)
         self.given_up: list[str] = []
         self.server.gave_up = self.given_up.append
         self.connection = Connection(self.server, Stream(self.config.max_message_size))

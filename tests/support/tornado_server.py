@@ -32,7 +32,7 @@ class InsideServer:
         self.server: WebSocketServer = TornadoBackend().make_server(application, config, [listener])
         self._opened = threading.Event()
         opened = self.server.opened
-        self.server.opened = lambda: (opened(), self._opened.set())  # type: ignore[method-assign]
+        self.server.opened = lambda: (opened(), self._opened.set())
         self.thread = threading.Thread(target=self.server.run, name="server")
         self.thread.start()
         assert self._opened.wait(TIMEOUT)

@@ -50,7 +50,7 @@ class Turns(Case):
         assert not get_user_model().objects.exists()
         assert connection.in_atomic_block
         assert "close" not in vars(connection)
-        assert connection._thread_sharing_count == 0  # type: ignore[attr-defined]
+        assert connection._thread_sharing_count == 0
 
     def test_queries_of_the_handler_are_counted(self) -> None:
         with self.client.websocket("/users/events/") as ws, self.assertNumQueries(2):

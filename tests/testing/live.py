@@ -43,7 +43,7 @@ class Live(WebSocketLiveServerTestCase):
         assert get(self.live_server_url + "/ws/inspect/")["server"] == os.environ["DUALWS_BACKEND"]
 
     def test_pages_and_websockets_share_the_tests_database(self) -> None:
-        assert connection.is_in_memory_db()  # type: ignore[attr-defined]
+        assert connection.is_in_memory_db()
         get_user_model().objects.create_user("by the test")
         for number, path in enumerate(("/users/", "/users/events/", "/users/async/")):
             with connect(self.live_server_ws_url + path, proxy=None) as ws:

@@ -52,7 +52,7 @@ def inside(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-class Ws4pySender(Ws4pyWebSocket):  # type: ignore[misc]
+class Ws4pySender(Ws4pyWebSocket):
     """Answers ``KIND SIZE`` as one of ws4py's ways to send does it."""
 
     def received_message(self, message: Any) -> None:

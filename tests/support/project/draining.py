@@ -63,7 +63,7 @@ class Events(WebSocketView):
         tell("closed", self.key, code, self.ws.draining)
 
 
-class Ws4py(Ws4pyWebSocket):  # type: ignore[misc]
+class Ws4py(Ws4pyWebSocket):
     def received_message(self, message: Any) -> None:
         self.send(message.data, message.is_binary)
 

@@ -52,7 +52,7 @@ def inside(request: HttpRequest) -> NoReturn:
     sys.exit("inside")
 
 
-class Unmade(Ws4pyWebSocket):  # type: ignore[misc]
+class Unmade(Ws4pyWebSocket):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError("ws4py's handler cannot be made")
 

@@ -47,7 +47,7 @@ class Events(WebSocketView):
         note(self.request.GET["key"], [code, reason])
 
 
-class Ws4pyEvents(Ws4pyWebSocket):  # type: ignore[misc]
+class Ws4pyEvents(Ws4pyWebSocket):
     """The same as a handler of ws4py."""
 
     def received_message(self, message: Any) -> None:

@@ -53,7 +53,7 @@ class EventEcho(WebSocketView):
         note(self.request.GET.get("key", "events"), [code, reason])
 
 
-class Ws4pyEcho(Ws4pyWebSocket):  # type: ignore[misc]
+class Ws4pyEcho(Ws4pyWebSocket):
     """The same as a handler of ws4py."""
 
     def received_message(self, message: Any) -> None:

@@ -103,4 +103,4 @@ class ThirdServer(Server):
 
     def _talk(self, sock: socket.socket, address: tuple[str, int]) -> None:
         with sock, contextlib.suppress(ConnectionError):
-            _RequestHandler(sock, address, _Facade(self, sock))  # type: ignore[arg-type]
+            _RequestHandler(sock, address, _Facade(self, sock))

@@ -84,8 +84,7 @@ class Listener(pywsgi.WSGIServer):
         if hasattr(self, "socket"):
             self.start_accepting()
 
-    # The library's types forget the None that it returns itself.
-    def do_read(self) -> tuple[GeventSocket, Any] | None:  # type: ignore[override]
+    def do_read(self) -> tuple[GeventSocket, Any] | None:  # type: ignore[override]  # so is theirs
         """The next connection; None when there is none, or nothing to hold it with."""
         try:
             accepted: tuple[GeventSocket, Any] | None = super().do_read()

@@ -141,6 +141,7 @@ class Connection(Living):
             ready()
 
     def drained(self) -> None:
+        self._waiting = 0
         if self._pongs:
             with self._lock:
                 self._answer_pings()

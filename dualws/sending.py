@@ -49,6 +49,7 @@ class Sender(ABC):
         "_senders",
         "_transport",
         "_turn",
+        "_waiting",
         "_write_now",
         "behind",
         "bytes_in",
@@ -77,6 +78,8 @@ class Sender(ABC):
         #: what was sent and goes out together with the next: see :meth:`_put`
         self._batch: list[bytes] = []
         self._batch_size = 0
+        #: bytes that waited for the peer when something was last written
+        self._waiting = 0
         self._senders: list[Callable[[], object]] | None = None
         self._turn: Turn | None = None
         self._close_sent = False
@@ -159,28 +162,31 @@ class Sender(ABC):
         if not self._inbox:
             if self._batch:
                 self._flush()
-            return self._write_now(frame)
+            self._waiting = waiting = self._write_now(frame)
+            return waiting
         if not self._batch:
             self.server.flusher.add(self)
         self._batch.append(frame)
         self._batch_size += len(frame)
         if self._batch_size >= _BATCH or self._batch_size > self._limit:
             return self._flush()
-        return self._transport.buffered
+        return self._waiting
 
     def _write(self, frame: bytes) -> int:
         """Send a frame at once, behind what was sent before; with the lock held."""
         if self._batch:
             self._flush()
         self.bytes_out += len(frame)
-        return self._write_now(frame)
+        self._waiting = self._write_now(frame)
+        return self._waiting
 
     def _flush(self) -> int:
         """Send what was kept to go out together; with the lock held."""
         data = b"".join(self._batch)
         self._batch.clear()
         self._batch_size = 0
-        return self._write_now(data)
+        self._waiting = self._write_now(data)
+        return self._waiting
 
     def flush(self) -> None:
         """Send what was kept to go out together."""

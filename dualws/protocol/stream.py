@@ -80,14 +80,6 @@ def _invalid_text() -> _Failed:
     return _Failed(1007, "invalid UTF-8 in a text message")
 
 
-def _decode(payload: bytes) -> str:
-    """The text of a whole message."""
-    try:
-        return payload.decode("utf-8")
-    except UnicodeDecodeError:
-        raise _invalid_text() from None
-
-
 class Stream:
     """The receiving side of one connection, and ws4py's way to build what is sent.
 
@@ -179,14 +171,19 @@ class Stream:
         try:
             rest = self._parse(data, limit, events)
         except _Failed as failed:
-            events.append(failed.failure)
-            self._end()
-            return events
+            return self._fail(failed, events)
+        except UnicodeDecodeError:
+            return self._fail(_invalid_text(), events)
         if not self._over:
             full = len(events) >= limit or self._inflated >= _INFLATE_TURN
             self.pending = full and rest < len(data)
             if rest < len(data):
                 self._buffer = data[rest:]
+        return events
+
+    def _fail(self, failed: _Failed, events: list[Event]) -> list[Event]:
+        events.append(failed.failure)
+        self._end()
         return events
 
     def feed_one(self, data: bytes) -> str | bytes | None:
@@ -232,7 +229,7 @@ class Stream:
                 stop = start + second - 0x80
                 if stop <= end:
                     payload = unmask(data[start:stop], data[start - 4 : start])
-                    events.append(_decode(payload) if first == _WHOLE_TEXT else payload)
+                    events.append(payload.decode() if first == _WHOLE_TEXT else payload)
                     position = stop
                     continue
             stop = self._frame(data, position, events)
@@ -282,7 +279,7 @@ class Stream:
         if first == _WHOLE_BINARY:
             events.append(payload)
         elif first == _WHOLE_TEXT:
-            events.append(_decode(payload))
+            events.append(payload.decode())
         elif opcode >= 8:
             self._control(opcode, payload, events)
         else:

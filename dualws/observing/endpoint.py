@@ -78,8 +78,8 @@ class Endpoint:
 
     def stop(self) -> None:
         """The server has ended; its last figures are left to the other workers."""
-        self._stopped = True
         with self._writing:
+            self._stopped = True
             shared, self._shared = self._shared, None
             if shared is not None:
                 try:
@@ -170,9 +170,13 @@ class Endpoint:
         assert seeing is not None
         return seeing.figures()
 
-    def _all(self) -> Figures:
-        figures = self._own()
+    def _all(self) -> Figures | None:
+        """The figures of all workers; None once this one's are left to the others."""
         with self._writing:
+            if self._stopped:
+                return None
+            # Within: figures that were taken before may be written down after newer ones.
+            figures = self._own()
             if self._shared is not None:
                 # What has been shown must not be lost when this process is killed.
                 self._shared.write(figures)
@@ -180,7 +184,10 @@ class Endpoint:
         return figures
 
     def _metrics(self, accept: str) -> tuple[int, bytes, str]:
-        body, kind = render(self._all(), self._server.backend.name, __version__, accept)
+        figures = self._all()
+        if figures is None:
+            return _text((503, "the server has ended\n"))
+        body, kind = render(figures, self._server.backend.name, __version__, accept)
         return 200, body, kind
 
     def _ready(self) -> tuple[int, str]:

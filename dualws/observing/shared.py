@@ -74,11 +74,13 @@ class Shared:
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Not the process id alone: it may be that of an ended worker.
-        descriptor, name = tempfile.mkstemp(".lock", f"{os.getpid()}-", folder)
+        # A file without its lock would be taken for that of an ended worker, and removed.
+        with self._locked():
+            # Not the process id alone: it may be that of an ended worker.
+            descriptor, name = tempfile.mkstemp(".lock", f"{os.getpid()}-", folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._descriptor = descriptor
         self._mine = Path(name)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     def write(self, figures: Figures) -> None:
         """Write this worker's figures down."""
@@ -93,8 +95,10 @@ class Shared:
                 if lock == self._mine:
                     continue
                 written = lock.with_suffix(".json")
+                # First: its last figures are written before it lets go of the lock.
+                alive = _alive(lock)
                 figures = Figures(**_read(written))
-                if _alive(lock):
+                if alive:
                     total.add(figures)
                     continue
                 ended.add(figures, gauges=False)

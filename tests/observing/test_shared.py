@@ -1,0 +1,52 @@
+"""Workers' figures in one folder: nothing is lost or counted twice, whoever comes or goes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from dualws.observing import shared
+from dualws.observing.figures import Figures
+from dualws.observing.shared import Shared
+from support.timing import QUIET, TIMEOUT
+
+
+def test_who_begins_is_not_taken_for_who_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker adds up between the file of a new one and its lock."""
+    first = Shared(str(tmp_path))
+    make = shared.tempfile.mkstemp
+    adding = threading.Thread(target=first.others)
+
+    def make_slowly(*args: str) -> tuple[int, str]:
+        made = make(*args)
+        adding.start()
+        adding.join(QUIET)
+        return made
+
+    monkeypatch.setattr(shared.tempfile, "mkstemp", make_slowly)
+    second = Shared(str(tmp_path))
+    adding.join(TIMEOUT)
+    second.write(Figures({"a_total": 1}, {"b": 2}))
+    seen = first.others()
+    assert (seen.counters, seen.gauges) == ({"a_total": 1}, {"b": 2})
+
+
+def test_last_figures_of_who_ends_meanwhile_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Shared(str(tmp_path)), Shared(str(tmp_path))
+    second.write(Figures({"a_total": 1}))
+    alive = shared._alive
+
+    def ends_first(lock: Path) -> bool:
+        if lock.with_suffix(".json").exists():
+            second.leave(Figures({"a_total": 5}))
+        return alive(lock)
+
+    monkeypatch.setattr(shared, "_alive", ends_first)
+    assert first.others().counters == {"a_total": 5}
+    assert first.others().counters == {"a_total": 5}

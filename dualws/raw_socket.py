@@ -13,6 +13,7 @@ in the environ where eventlet's server puts its own.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -302,9 +303,7 @@ class RawSocket:
 
     def abort(self) -> None:
         """End the connection at once; whoever waits on the socket reads the end."""
-        with self._guard:
-            if not self._released:
-                self._shut(self._sock, socket.SHUT_RDWR)
+        self._end(socket.SHUT_RDWR)
 
     def finish(self) -> None:
         """The WSGI call is over: let the peer close, at most ``close_timeout`` seconds.
@@ -331,7 +330,20 @@ class RawSocket:
 
     def leave(self) -> None:
         """Let the application read the end, as if the peer had left: the server is ending."""
-        self._shut(self._sock, socket.SHUT_RD)
+        self._end(socket.SHUT_RD)
+
+    def _end(self, how: int) -> None:
+        """End the connection in the system alone.
+
+        The shutdown() of gevent's sockets would let a call that waits fail instead.
+        """
+        with self._guard, contextlib.suppress(OSError):
+            if not self._released:
+                beneath = _socket.socket(fileno=self._sock.fileno())
+                try:
+                    beneath.shutdown(how)
+                finally:
+                    beneath.detach()
 
     def _release(self) -> None:
         self._server.raw_sockets.discard(self)

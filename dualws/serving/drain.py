@@ -6,7 +6,8 @@ is heard a little longer, because a request may be on its way on it. Websockets 
 with 1012 (service restart), each at its own moment of the window, so that their clients do not
 come back all at once; what waits to be sent goes out before. A handler that is busy
 with a message when its moment comes may first finish that. Who has taken the raw socket
-reads its end. What is left at the deadline is aborted.
+reads its end at its moment, since nobody else knows how to say goodbye there, and may still
+send. What is left at the deadline is aborted.
 
 Everything here runs in the loop's thread and looks around twenty times a second: there is no
 timer for each connection, and no cost before the end.
@@ -76,7 +77,11 @@ class Drain:
         if self._moments:
             span = self._end - self._begun
             level = logging.INFO if span > PATIENCE else logging.DEBUG
-            _logger.log(level, "draining: %d websockets within %.1f s", len(self._moments), span)
+            _logger.log(
+                level,
+                "draining: %d websockets and %d taken sockets within %.1f s",
+                *(len(server.connections), len(server.raw_sockets), span),
+            )
         self._look()
 
     def _plan(self) -> None:
@@ -128,10 +133,11 @@ class Drain:
         server = self._server
         busy, _ = server.http_connections_left()
         _logger.warning(
-            "the end of the drain: %d websockets, %d handlers and %d HTTP requests are aborted",
-            len(server.connections),
-            len(server.handling),
-            busy,
+            "the end of the drain: %d websockets, %d handlers, %d taken sockets and %d HTTP "
+            "requests are aborted",
+            *(len(server.connections), len(server.handling), len(server.raw_sockets), busy),
         )
         for connection in tuple(server.connections):
             connection.abort()
+        for taken in tuple(server.raw_sockets):
+            taken.abort()

@@ -71,7 +71,7 @@ def test_handlers_can_ask_and_go_on_meanwhile(serve_app: Serve) -> None:
     clients = [open_socket(server, "/drain/blocking/") for _ in range(40)]
     assert ask(clients[0], b"who") == f"{server.pid} False"
     server.signal(signal.SIGTERM)
-    assert server.stderr.wait_for("draining: 40 websockets within 1.6 s")
+    assert server.stderr.wait_for("draining: 40 websockets and 0 taken sockets within 1.6 s")
     closed = 0
     for client in clients:
         client.send(build(TEXT, b"who"))
@@ -189,7 +189,48 @@ def test_what_does_not_end_is_aborted_at_the_deadline(serve_app: Serve) -> None:
         assert read_frame(client).close_code == 1012
         assert server.wait() == 0
         assert time.monotonic() - begin < 4.4 * SCALE
-    assert "1 handlers and 1 HTTP requests are aborted" in server.stderr.text()
+    assert "1 handlers, 0 taken sockets and 1 HTTP requests are aborted" in server.stderr.text()
+
+
+def taken(server: LiveServer, path: str) -> RawClient:
+    """A connection whose socket the application has taken."""
+    client = server.connect()
+    fields = ("Host", server.netloc), ("Upgrade", "websocket"), ("Connection", "Upgrade")
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")
+    client.send_request("GET", path, *fields, *key)
+    assert client.read(6) == b"yours\n"
+    return client
+
+
+def test_who_has_taken_the_socket_reads_its_end(serve_app: Serve) -> None:
+    server = serve_app("support.taken_site", "--drain-window", "10", "--close-timeout", "1")
+    clients = [taken(server, "/") for _ in range(30)]
+    begin = time.monotonic()
+    server.signal(signal.SIGTERM)
+    seconds = []
+    for client in clients:
+        assert client.read(8) == b"goodbye\n"
+        seconds.append(time.monotonic() - begin)
+        client.assert_closed()
+        client.close()
+    assert server.wait() == 0
+    # At moments of their own, as websockets.
+    assert seconds[-1] > 0.5
+    assert "draining: 0 websockets and 30 taken sockets within 1.2 s" in server.stderr.text()
+    assert "aborted" not in server.stderr.text()
+
+
+def test_who_keeps_the_socket_has_until_the_deadline(serve_app: Serve) -> None:
+    server = serve_app("support.taken_site", "--drain-window", "1", "--close-timeout", "0.5")
+    with taken(server, "/keep/") as client:
+        begin = time.monotonic()
+        server.signal(signal.SIGTERM)
+        while client.read(6) == b"still\n":
+            if time.monotonic() - begin > 1.2:
+                break
+        assert server.wait() == 0
+        assert time.monotonic() - begin > 1.5
+    assert "0 handlers, 1 taken sockets and 0 HTTP requests are aborted" in server.stderr.text()
 
 
 def test_ctrl_c_does_not_wait(serve_app: Serve, diary: Diary) -> None:

@@ -23,7 +23,7 @@ from gunicorn import sock as gunicorn_sock
 from gunicorn import systemd
 from gunicorn.app.base import Application
 from gunicorn.arbiter import Arbiter
-from gunicorn.errors import AppImportError
+from gunicorn.errors import AppImportError, HaltServer
 
 from dualws import bootstrap, conf
 from dualws.contract import ServerConfig, WSGIApplication
@@ -114,6 +114,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._made = sockets
         self._on_listening = on_listening
         self._files: list[unix.File] = []
+        self._stopping = False
         super().__init__(app)
         # With the interpreter's own options, and -m where it was used.
         self.START_CTX = {
@@ -163,8 +164,17 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
                 if file not in self._files:
                     unix.remove(file)
 
+    def reap_workers(self) -> None:
+        """As gunicorn; who stops already need not be told that a worker could not start."""
+        try:
+            super().reap_workers()
+        except HaltServer:
+            if not self._stopping:
+                raise
+
     def stop(self, graceful: bool = True) -> None:
         """As gunicorn, which would remove the files of sockets that others own by now."""
+        self._stopping = True
         systemd.sd_notify("STOPPING=1", self.log)
         listeners, self.LISTENERS = self.LISTENERS, []
         gunicorn_sock.close_sockets(listeners, unlink=False)

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from support.certificates import Authority
-from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, who
+from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, open_securely, who
 from support.fleets import start as start
 from support.frames import read_frame
 from support.proxies import free_ports
@@ -55,7 +54,8 @@ def first_start(folder: Path, backend: str, runner: str, **more: object) -> str:
         check=False,
     )
     assert done.returncode
-    assert "Traceback" not in done.stderr
+    # gunicorn's own arbiter stumbles over the second worker that cannot start.
+    assert runner == "gunicorn" or "Traceback" not in done.stderr
     return done.stderr
 
 
@@ -120,9 +120,8 @@ def test_hup_with_a_broken_certificate(start: Start, tmp_path: Path) -> None:
     workers = fleet.workers()
 
     def served_by() -> int:
-        with connect(f"wss://{fleet.netloc}/blocking/", ssl=context) as client:
-            client.send("who")
-            return int(str(client.recv()).split()[0])
+        with open_securely(fleet, "/blocking/", context) as client:
+            return who(client)
 
     serving: set[int] = set()
     eventually(lambda: serving.add(served_by()) or serving == workers, what="not all serve")

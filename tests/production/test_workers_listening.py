@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from support.certificates import Authority
-from support.fleets import Start, end, open_in_each
+from support.crowd import answer, ask
+from support.fleets import Start, end, open_in_each, open_securely
 from support.fleets import diary as diary
 from support.fleets import start as start
+from support.raw import RawClient
 from support.reconnecting import Crowd
 from support.timing import TIMEOUT, eventually
 
@@ -29,28 +29,24 @@ def test_tls_and_new_certificates_by_hup(start: Start, tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=authority.certificate)
     fleet = start(options=("--certfile", str(certificate), "--keyfile", str(key)))
 
-    def connect_securely() -> ClientConnection:
-        return connect(f"wss://{fleet.netloc}/events/", ssl=context)
+    def connect_securely() -> RawClient:
+        return open_securely(fleet, "/events/", context)
 
-    def name_of(client: ClientConnection) -> str:
-        assert isinstance(client.socket, ssl.SSLSocket)
-        subject: Any = client.socket.getpeercert()
+    def name_of(client: RawClient) -> str:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        subject: Any = client.sock.getpeercert()
         return str(subject["subject"][0][0][1])
 
     with connect_securely() as client:
-        client.send("hello")
-        assert client.recv() == "hello"
+        assert ask(client, b"hello") == "hello"
         assert name_of(client) == "old"
         new, new_key = authority.issue("new", "/CN=new", "IP:127.0.0.1")
         new.replace(certificate)
         new_key.replace(key)
         old = fleet.workers()
         fleet.signal(signal.SIGHUP)
-        assert client.recv() == "draining"
-        with pytest.raises(ConnectionClosed) as closed:
-            client.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1012
+        assert answer(client) == "draining"
+        assert end(client) == 1012
     eventually(lambda: not fleet.workers() & old, what="old workers stay")
     with connect_securely() as client:
         assert name_of(client) == "new"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,16 @@ def end(client: RawClient) -> int | None:
     client.assert_closed()
     client.close()
     return frame.close_code
+
+
+def open_securely(fleet: Fleet, path: str, context: ssl.SSLContext) -> RawClient:
+    """A websocket over TLS, in one thread.
+
+    Python 3.11 loses what one thread sends while another reads, as clients of libraries do.
+    """
+    client = fleet.connect()
+    client.sock = context.wrap_socket(client.sock, server_hostname=fleet.address[0])
+    return open_socket(fleet, path, by=client)
 
 
 def open_in_each(fleet: Fleet, path: str = "/blocking/") -> dict[int, RawClient]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dualws.observing.seeing import Seeing
     from dualws.observing.watchdog import Watchdog
     from dualws.raw_socket import RawSocket
+    from dualws.serving.forwarded import ForwardedMiddleware
     from dualws.serving.greeting import Greeter
     from dualws.serving.share import Share
     from dualws.tls.certificates import Certificates
@@ -196,6 +197,7 @@ class Server(ABC):
         self.application: WSGIApplication = Gate(
             WebSocketMiddleware(application, self), self.limits
         )
+        self._forwarded: ForwardedMiddleware | None = None
         #: what new connections are served with; None without TLS
         self.certificates: Certificates | None = None
         #: greets new connections; None where HTTP begins with their first byte
@@ -235,7 +237,8 @@ class Server(ABC):
         if self.config.trusted_proxies:
             from dualws.serving.forwarded import ForwardedMiddleware
 
-            self.application = ForwardedMiddleware(self.application, self.config)
+            self._forwarded = ForwardedMiddleware(self.application, self.config)
+            self.application = self._forwarded
         if (self.config.certfile or self.config.proxy_protocol) and not self.greets:
             raise ConfigurationError(
                 f"The backend {self.backend.name!r} has neither TLS nor the PROXY protocol. Leave "
@@ -249,6 +252,27 @@ class Server(ABC):
             from dualws.serving.greeting import Greeter
 
             self.greeter = Greeter(self.config, self.certificates)
+
+    def wrap(self, middleware: Callable[[WSGIApplication], WSGIApplication]) -> None:
+        """Put *middleware* around the application, where the client's address is known already."""
+        outermost = self if self._forwarded is None else self._forwarded
+        outermost.application = middleware(outermost.application)
+
+    def refused(
+        self, status: str, peer: Any, head: bytes = b"", begun: float | None = None, text: str = ""
+    ) -> None:
+        """Called by the backend when it answers a request that no application will see.
+
+        From any thread.
+
+        :param status: status of the answer, ``400 Bad Request``
+        :param peer: the client's address, as ``accept()`` tells it
+        :param head: what has come of the request, from its first byte
+        :param begun: when its head had come, on the monotonic clock; None when it had not
+        :param text: what the answer says; default: the status's phrase
+        """
+        if self.seeing is not None:
+            self.seeing.request_refused(status, peer, head, begun, len(text or status[4:]) + 1)
 
     def reload_certificates(self) -> bool:
         """Read the certificates again, for new connections; from any thread, never waiting.

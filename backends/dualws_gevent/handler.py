@@ -38,6 +38,8 @@ _logger = logging.getLogger("dualws.server")
 #: Seconds, and bytes, that a client gets to read the answer before the connection is closed.
 _LINGER = 2.0
 _LINGERED = 4 * 1024 * 1024
+#: Bytes that are told of what is no request.
+_SHOWN = 4096
 #: Requests of one connection that are served before the others get a turn. A client whose next
 #: request is always there already would otherwise be served alone.
 _TURN = 8
@@ -68,6 +70,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         #: a request is being served
         self.busy = False
         self.response: Response | None = None
+        #: of a request that the application has not seen: its head, and when that had come
+        self._unseen: tuple[bytes, float] | None = None
         self._after: Callable[[], object] | None = None
         self._served = 0
 
@@ -106,8 +110,9 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         data = self.reader.head(config.max_header_size)
         if data is None:
             return False
-        head = parse_head(data, config.max_headers)
         begun = time.monotonic()
+        self._unseen = data, begun
+        head = parse_head(data, config.max_headers)
         check_body(head, config.max_body_size)
         self.busy = True
         # The running greenlet's own context: unlike Context.run() it leaves no frame behind.
@@ -138,6 +143,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
             raise BadRequest(str(error)) from error
         if link is not None:
             environ.update(link.variables)
+        self._unseen = None
         upgrade = None
         if head.upgrade and not length:
             upgrade = environ[ENVIRON_UPGRADE] = Upgrade(self)
@@ -246,6 +252,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         sock = self.sock
         if sock is None:
             return
+        head, begun = self._unseen or (bytes(self.reader.buffer[:_SHOWN]), None)
+        self.server.owner.refused(error.status, self.client_address, head, begun)
         try:
             sock.settimeout(_LINGER)
             sock.sendall(last_answer(error.status))

@@ -20,7 +20,7 @@ from gevent.hub import GreenletExit
 from greenlet import getcurrent
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
-from dualws.limits.refusals import MOST_REFUSED, too_many
+from dualws.limits.refusals import MOST_REFUSED, TOO_MANY, too_many
 from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from dualws.serving.share import PAUSE
 from dualws_gevent.handler import UpgradableWSGIHandler
@@ -135,7 +135,7 @@ def _serve_http(
     owner.accepted -= 1
     most = owner.config.max_connections
     if most and owner.open_connections() >= most:
-        _refuse(owner, sock)
+        _refuse(owner, sock, address)
         return None
     link = None
     if owner.greeter is not None:
@@ -153,13 +153,14 @@ def _serve_http(
         owner.left_http(handler)
 
 
-def _refuse(owner: WebSocketServer, sock: GeventSocket) -> None:
+def _refuse(owner: WebSocketServer, sock: GeventSocket, address: Any) -> None:
     """Answer a connection that is one too many, and let the client read that."""
     try:
         # Plain text is no answer to who begins with TLS.
         if owner.refusing < MOST_REFUSED and owner.certificates is None:
             owner.refusing += 1
             try:
+                owner.refused(TOO_MANY[0], address, text=TOO_MANY[1])
                 with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(_REFUSAL):
                     sock.sendall(too_many(owner.config.max_connections))
                     sock.shutdown(socket.SHUT_WR)

@@ -177,7 +177,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         except OSError as error:
             spool.complain(error)
             spool.discard(body)
-            response.fail(spool.NO_ROOM)
+            self._refuse(start, response, spool.NO_ROOM)
             return None
         try:
             environ = make_environ(
@@ -195,7 +195,7 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             )
         except ValueError as error:
             log.info("bad request from %s: %s", self.connection, error)
-            response.fail("400 Bad Request")
+            self._refuse(start, response, "400 Bad Request")
             body.close()
             return None
         if link is not None:
@@ -219,6 +219,11 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
             status = _SWITCHED if response.left else response.status or _GONE
             seeing.request_done(environ, status, response.length, self._begun)
         return upgrade
+
+    def _refuse(self, start: RequestStartLine, response: Response, status: str) -> None:
+        line = f"{start.method} {start.path} {start.version}".encode("latin-1")
+        self.server.refused(status, self.connection.peer, line, self._begun)
+        response.fail(status)
 
     def _call(self, environ: Environ, response: Response) -> None:
         result: Iterable[bytes] = self.server.application(environ, response.start_response)

@@ -25,8 +25,9 @@ from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConn
 from tornado.platform.asyncio import AsyncIOLoop
 
 from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGIApplication
-from dualws.limits.refusals import MOST_REFUSED, too_many
+from dualws.limits.refusals import MOST_REFUSED, TOO_MANY, too_many
 from dualws.loops import run_to_end
+from dualws.serving.last_answer import last_answer
 from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from dualws.serving.share import PAUSE
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
@@ -317,7 +318,7 @@ class WebSocketServer(Server):
                 return False
             most = self.config.max_connections
             if most and self.open_connections() >= most:
-                self._turn_away(sock, most)
+                self._turn_away(sock, peer, most)
             elif self.greeter is None:
                 self._serve_http(sock, peer)
             else:
@@ -352,6 +353,7 @@ class WebSocketServer(Server):
             stream = make_stream(sock, self.config, self._refuse, link.engine)
             connection = _Connection(self, stream, link.local, link.peer)
             connection.link = link
+        stream.peer = connection.peer
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
 
@@ -380,12 +382,15 @@ class WebSocketServer(Server):
         outer.begin(transport)
         return outer
 
-    def _refuse(self, sock: socket.socket, answer: bytes, engine: Engine | None = None) -> None:
+    def _refuse(self, stream: Stream, sock: socket.socket, status: str) -> None:
+        """Answer the request of *stream* with *status* on *sock*, a descriptor of its own."""
+        self.refused(status, stream.peer, *stream.unseen)
+        answer, engine = last_answer(status), stream.engine
         refusal = Refusal()
         transport = self.adopt(sock, refusal, b"", engine)
         refusal.begin(self._runtime, transport, answer)
 
-    def _turn_away(self, sock: socket.socket, limit: int) -> None:
+    def _turn_away(self, sock: socket.socket, peer: Address, limit: int) -> None:
         """Answer a connection that is one too many."""
         # Plain text is no answer to who begins with TLS.
         if len(self._refused) >= MOST_REFUSED or self.certificates is not None:
@@ -395,4 +400,5 @@ class WebSocketServer(Server):
         refusal = Refusal()
         transport = Transport(self._runtime, sock, refusal, b"", self._refused.discard)
         self._refused.add(transport)
+        self.refused(TOO_MANY[0], peer, text=TOO_MANY[1])
         refusal.begin(self._runtime, transport, too_many(limit))

@@ -20,7 +20,6 @@ from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from dualws.contract import ServerConfig
 from dualws.limits.deadline import Deadline
-from dualws.serving.last_answer import last_answer
 from dualws.tcp import acknowledged
 
 if TYPE_CHECKING:
@@ -36,7 +35,10 @@ _TORNADO_REFUSES = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 #: What is due: a request, the rest of its head, of its body, the answer.
 _IDLE, _HEAD, _BODY, _ANSWER = "idle", "head", "body", "answer"
 
-Refuse = Callable[[socket.socket, bytes, "Engine | None"], object]
+#: Bytes that are told of what is no request.
+_SHOWN = 4096
+
+Refuse = Callable[["Stream", socket.socket, str], object]
 
 
 def _after(seconds: float) -> float:
@@ -49,11 +51,16 @@ class Stream(IOStream):
 
     :param sock: the accepted socket
     :param config: the limits of a request
-    :param refuse: given a socket and a last answer; owns the socket from then on
+    :param refuse: given the stream, a socket that it owns from then on, and the status of a last
+        answer
     """
 
     #: the connection's TLS
     engine: Engine | None = None
+    #: the client's address
+    peer: Any = None
+    #: head of a request that the application has not seen, and when it had come
+    _unseen: tuple[bytes, float] | None = None
 
     def __init__(self, sock: socket.socket, config: ServerConfig, refuse: Refuse) -> None:
         super().__init__(sock)
@@ -103,6 +110,7 @@ class Stream(IOStream):
         """The request is complete: it is the server's turn."""
         self._phase = _ANSWER
         self._body = None
+        self._unseen = None
         self.deadline = math.inf
 
     def look(self, now: float) -> str:
@@ -194,6 +202,7 @@ class Stream(IOStream):
     async def _strict(self, read: Awaitable[bytes]) -> bytes:
         head = await read
         self._head_limit = 0
+        self._unseen = head, time.monotonic()
         if head.count(b"\n") != head.count(b"\r\n"):
             raise HTTPInputError("line feed without a carriage return in the request's head")
         # One line is the request's, and one is empty.
@@ -262,7 +271,12 @@ class Stream(IOStream):
             sock = self.socket.dup()
         except OSError:  # no descriptor is left: it is closed without a word
             return
-        self._refuse(sock, last_answer(status), self.engine)
+        self._refuse(self, sock, status)
+
+    @property
+    def unseen(self) -> tuple[bytes, float | None]:
+        """What has come of a request that the application has not seen, and when its head had."""
+        return self._unseen or (bytes(self._read_buffer[:_SHOWN]), None)
 
     def _passed_limit(self) -> str:
         if not self._head_limit:

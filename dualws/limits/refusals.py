@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Final
 
 from dualws.serving.last_answer import last_answer
 
@@ -53,9 +54,11 @@ def answer(status: str, text: str) -> bytes:
 
 #: Connections that may be told at a time that they are too many; others are closed without a word.
 MOST_REFUSED = 100
+#: Status and text of that answer.
+TOO_MANY: Final = "503 Service Unavailable", "too many connections"
 
 
 def too_many(limit: int) -> bytes:
     """The answer to a connection over ``max_connections``."""
     note("connections", "refusing connections with 503: there are max_connections=%d", limit)
-    return answer("503 Service Unavailable", "too many connections")
+    return answer(*TOO_MANY)

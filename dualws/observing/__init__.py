@@ -11,6 +11,7 @@ own: the endpoint (:mod:`~dualws.observing.endpoint`) and the watch over the loo
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ def begin(server: Server) -> Observers:
 
         server.seeing = Seeing(server, tracer)
         if tracer is not None:
-            server.application = tracing.TracedApplication(server.application, tracer)
+            server.wrap(functools.partial(tracing.TracedApplication, tracing=tracer))
     if config.health_checks:
         from dualws.observing.health import HealthChecks
 
-        server.application = HealthChecks(server.application, server)
+        server.wrap(functools.partial(HealthChecks, server=server))
     watchdog = endpoint = None
     if config.blocked_warning or config.metrics_bind or config.health_checks:
         from dualws.observing.watchdog import Watchdog

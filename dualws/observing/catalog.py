@@ -12,6 +12,9 @@ COUNTER: Final = "counter"
 GAUGE: Final = "gauge"
 HISTOGRAM: Final = "histogram"
 
+#: Methods that are told by name. Others are a client's invention, and would be a label each.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
 
 class Metric(NamedTuple):
     """One figure.

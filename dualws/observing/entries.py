@@ -27,9 +27,9 @@ class Entry:
     :param event: :data:`REQUEST`, :data:`OPEN` or :data:`CLOSE`
     :param address: the client's address, empty for a unix socket
     :param user: who: REMOTE_USER, or the primary key of the websocket's user; empty if unknown
-    :param method: request method
-    :param target: request target as it was sent
-    :param protocol: ``HTTP/1.1`` or ``HTTP/1.0``
+    :param method: request method; empty where no valid request line has come
+    :param target: request target as it was sent; without a method, what came in its place
+    :param protocol: ``HTTP/1.1`` or ``HTTP/1.0``; empty without a method
     :param status: status code of the answer; 101 of a websocket
     :param length: bytes of the answer's body; of a websocket, bytes sent
     :param referer: header of that name
@@ -78,6 +78,9 @@ def _word(text: str) -> str:
 
 
 def _request_line(entry: Entry) -> str:
+    if not entry.method:
+        # No valid request line has come: what there is of it.
+        return entry.target or "-"
     return f"{entry.method} {entry.target} {entry.protocol}"
 
 
@@ -136,9 +139,9 @@ def as_json(entry: Entry) -> str:
         "pid": os.getpid(),
         "address": entry.address,
         "user": entry.user or None,
-        "method": entry.method,
-        "target": entry.target,
-        "protocol": entry.protocol,
+        "method": entry.method or None,
+        "target": entry.target or None,
+        "protocol": entry.protocol or None,
         "status": entry.status,
         "bytes_out": entry.length,
         "seconds": round(entry.seconds, 6),

@@ -13,18 +13,24 @@ from dualws.connection import Connection
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_RAW_SOCKET, ENVIRON_WEBSOCKET, Environ
 from dualws.observing import entries
 from dualws.observing.access import to_logger
+from dualws.observing.catalog import METHODS
 from dualws.observing.figures import Counters, Figures, key
 from dualws.observing.timed import TimedConnection
+from dualws.protocol.handshake import is_attempted
 
 if TYPE_CHECKING:
     from dualws.contract import Server
     from dualws.faces import WebSocket
     from dualws.observing.tracing import Tracing
 
-#: Other methods are a client's invention, and would be a label each.
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 #: Handshakes that were answered like any other request, by status.
-_REFUSALS = {403: "forbidden", 503: "unavailable"}
+_REFUSALS = {403: "forbidden", 429: "limited", 503: "unavailable"}
+#: Close codes of one's own, beyond those that IANA lists, that are told by number; of others
+#: there are thousands, and a peer may invent one for each of its websockets. Here as numbers: the
+#: first one's module needs Django.
+OWN_CODES = frozenset({4401, 4408})
+#: Most that is told of a request line that is none, or too long.
+_LINE = 1024
 #: Websockets that are looked at before the loop gets a turn.
 _BATCH = 500
 _BREATH = 0.0005
@@ -74,20 +80,24 @@ class Seeing:
         websocket = environ.get(ENVIRON_WEBSOCKET)
         if websocket is not None and websocket.accepted:
             return  # seen by socket_opened()
+        offer = None if websocket is None else environ.get(ENVIRON_RAW_SOCKET)
+        taken = offer is not None and offer.taken
         seconds = time.monotonic() - begun
         code = int(status[:3])
         counters = self.counters
         with counters.lock:
             self._count_request(environ, code)
-            counters.observe("dualws_http_request_seconds", seconds)
+            if not taken:  # else it is the life of a socket
+                counters.observe("dualws_http_request_seconds", seconds)
             counters.count("dualws_http_sent_bytes_total", by=length)
             if websocket is not None:
-                offer = environ.get(ENVIRON_RAW_SOCKET)
-                taken = offer is not None and offer.taken
                 outcome = "taken" if taken else _REFUSALS.get(code, "answered")
                 counters.count("dualws_handshakes_total", outcome)
             elif ENVIRON_HANDSHAKE_ERROR in environ:
                 counters.count("dualws_handshakes_total", "invalid")
+            elif code in _REFUSALS and is_attempted(environ):
+                # Refused by a limit, before anybody looked at it.
+                counters.count("dualws_handshakes_total", _REFUSALS[code])
         if self._tracing is not None:
             self._tracing.answered(environ, code)
         if self._log is not None:
@@ -98,8 +108,37 @@ class Seeing:
 
     def _count_request(self, environ: Environ, code: int) -> None:
         method = environ["REQUEST_METHOD"]
-        method = method if method in _METHODS else "other"
+        method = method if method in METHODS else "other"
         self.counters.count("dualws_http_requests_total", method, str(code))
+
+    def request_refused(
+        self, status: str, peer: Any, head: bytes, begun: float | None, length: int
+    ) -> None:
+        """A request ended before the application saw it; see :meth:`Server.refused`."""
+        start = head.lstrip(b"\r\n")[: _LINE + 1].partition(b"\n")[0]
+        line = start.rstrip(b"\r").decode("latin-1")
+        method, target, protocol = "", line[:_LINE], ""
+        words = line.split(" ")
+        if len(words) == 3 and words[2].startswith("HTTP/") and len(line) <= _LINE:
+            method, target, protocol = words
+        environ: Environ = {
+            "REQUEST_METHOD": method,
+            "RAW_URI": target,
+            "PATH_INFO": target.partition("?")[0] if method else "",
+            "QUERY_STRING": target.partition("?")[2] if method else "",
+            "SERVER_PROTOCOL": protocol,
+            "REMOTE_ADDR": peer[0] if isinstance(peer, tuple) else "",
+            "REMOTE_PORT": str(peer[1]) if isinstance(peer, tuple) else "",
+        }
+        code = int(status[:3])
+        counters = self.counters
+        with counters.lock:
+            self._count_request(environ, code)
+            counters.count("dualws_http_sent_bytes_total", by=length)
+        if self._log is not None:
+            seconds = 0.0 if begun is None else time.monotonic() - begun
+            entry = _entry(entries.REQUEST, environ, status=code, length=length, seconds=seconds)
+            self._log(entry, environ)
 
     # -- websockets ----------------------------------------------------------------
 
@@ -125,7 +164,7 @@ class Seeing:
             if connection in self._server.connections:
                 self._server.connections.discard(connection)
                 _add_traffic(counters, connection)
-                counters.count("dualws_closes_total", str(connection.close_code))
+                counters.count("dualws_closes_total", _code(connection.close_code))
                 counters.observe("dualws_connection_seconds", seconds)
         if record is None:
             return
@@ -208,6 +247,13 @@ class Seeing:
             **server.figures(),
         }
         return figures
+
+
+def _code(code: int | None) -> str:
+    """How a close code is told."""
+    if code is None or code < 3000 or code in OWN_CODES:
+        return str(code)
+    return "application"
 
 
 def _add_traffic(counters: Counters, connection: Connection) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualws import __version__
 from dualws.contract import Environ, StartResponse, WSGIApplication
+from dualws.observing.catalog import METHODS
 
 if TYPE_CHECKING:
     from dualws.connection import Connection
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER"
 #: environ key: the span of the request
 _SPAN = "dualws.span"
-#: Other methods are a client's invention (semantic conventions: ``_OTHER``).
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
 def tracer() -> Tracing | None:
@@ -56,7 +55,7 @@ class Tracing:
         }
         parent = self._propagate.extract(carrier)
         method = environ["REQUEST_METHOD"]
-        known = method in _METHODS
+        known = method in METHODS
         attributes: dict[str, Any] = {
             "http.request.method": method if known else "_OTHER",
             "url.path": environ["PATH_INFO"],
@@ -70,7 +69,8 @@ class Tracing:
             attributes["url.query"] = environ["QUERY_STRING"]
         if environ["REMOTE_ADDR"]:
             attributes["client.address"] = environ["REMOTE_ADDR"]
-            attributes["network.peer.port"] = int(environ["REMOTE_PORT"] or 0)
+        if environ["REMOTE_PORT"]:
+            attributes["client.port"] = int(environ["REMOTE_PORT"])
         if "HTTP_USER_AGENT" in environ:
             attributes["user_agent.original"] = environ["HTTP_USER_AGENT"]
         host, _, port = environ.get("HTTP_HOST", "").rpartition(":")
@@ -132,7 +132,7 @@ class Tracing:
 class TracedApplication:
     """Runs the whole stack within a span; :class:`~dualws.observing.seeing.Seeing` ends it.
 
-    :param application: the websocket middleware
+    :param application: what is traced
     :param tracing: makes the spans
     """
 

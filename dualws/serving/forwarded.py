@@ -54,7 +54,8 @@ class ForwardedMiddleware:
     """
 
     def __init__(self, application: WSGIApplication, config: ServerConfig) -> None:
-        self._application = application
+        #: everything behind it
+        self.application = application
         self._proxies = Proxies(config.trusted_proxies)
         self._headers = frozenset(config.trusted_headers)
 
@@ -62,7 +63,7 @@ class ForwardedMiddleware:
         address = environ["REMOTE_ADDR"]
         if self._proxies.trusts_peer((address,) if address else ""):
             self.apply(environ)
-        return self._application(environ, start_response)
+        return self.application(environ, start_response)
 
     def apply(self, environ: Environ) -> None:
         """Believe the headers of a request that a listed proxy has sent."""

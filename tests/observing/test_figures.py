@@ -6,14 +6,17 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from dualws import auth
+from dualws.limits.connection import IDLE
 from dualws.observing.catalog import METRICS
+from dualws.observing.seeing import OWN_CODES
 from support import frames
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, TEXT, build, close_payload, read_frame
 from support.raw import RawClient
 from support.timing import SCALE, eventually
 
-from .conftest import Observed
+from .conftest import Observed, Serve
 
 Observe = Callable[..., Observed]
 
@@ -58,7 +61,7 @@ def test_websockets(observe: Observe) -> None:
         assert read_frame(client).close_code == 4001
     until(observed, "dualws_connections", 0)
     figures = until(observed, "dualws_handler_seconds_count", 1)
-    assert figures['dualws_closes_total{code="4001"}'] == 1
+    assert figures['dualws_closes_total{code="application"}'] == 1
     assert figures["dualws_messages_received_total"] == 1
     assert figures["dualws_received_bytes_total"] == 11 + 8
     assert figures["dualws_sent_bytes_total"] == 7 + 4
@@ -107,6 +110,37 @@ def test_handshakes_by_outcome(observe: Observe) -> None:
         assert client.read_response().status == 400
     figures = until(observed, 'dualws_handshakes_total{outcome="invalid"}', 1)
     assert figures['dualws_http_requests_total{method="GET",status="400"}'] == 1
+
+
+def test_close_codes_of_peers_are_no_labels(observe: Observe) -> None:
+    observed = observe("--websocket-idle-timeout", "0.5")
+    for code in (3000, 4001, 4999, 1001):
+        with open_socket(observed.server, "/ws/echo/") as client:
+            client.send(build(CLOSE, close_payload(code)))
+            assert read_frame(client).close_code == code
+    with open_socket(observed.server, "/ws/echo/") as client:
+        assert read_frame(client).close_code == IDLE
+        client.send(build(CLOSE, close_payload(IDLE)))
+        figures = until(observed, f'dualws_closes_total{{code="{IDLE}"}}', 1)
+    closes = {name: value for name, value in figures.items() if "dualws_closes_total" in name}
+    assert closes == {
+        'dualws_closes_total{code="1001"}': 1,
+        f'dualws_closes_total{{code="{IDLE}"}}': 1,
+        'dualws_closes_total{code="application"}': 3,
+    }
+    assert {auth.CODE, IDLE} == OWN_CODES
+
+
+def test_the_life_of_a_taken_socket_is_no_request(serve_app: Serve, backend: str) -> None:
+    observed = Observed(serve_app("support.taken_site", "--metrics-bind", "127.0.0.1:0"))
+    with observed.server.connect() as client:
+        fields = ("Host", "x"), ("Upgrade", "websocket"), ("Connection", "Upgrade")
+        key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")
+        client.send_request("GET", "/", *fields, *key)
+        assert client.read(6) == b"yours\n"
+        assert observed.figures()["dualws_raw_sockets"] == 1
+    figures = until(observed, 'dualws_handshakes_total{outcome="taken"}', 1)
+    assert figures["dualws_http_request_seconds_count"] == 0
 
 
 def test_requests(observe: Observe) -> None:

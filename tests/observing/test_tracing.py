@@ -39,7 +39,7 @@ def test_a_request(serve_app: Serve) -> None:
     assert seen["context"]["trace_id"] == f"0x{TRACE}"
     assert seen["parent_id"] == f"0x{PARENT}"
     assert seen["status"]["status_code"] == "UNSET"
-    port = seen["attributes"].pop("network.peer.port")
+    port = seen["attributes"].pop("client.port")
     assert isinstance(port, int)
     assert seen["attributes"] == {
         "http.request.method": "GET",
@@ -54,6 +54,17 @@ def test_a_request(serve_app: Serve) -> None:
         "client.address": "127.0.0.1",
         "user_agent.original": "me",
     }
+
+
+def test_a_request_behind_a_proxy_is_the_clients(serve_app: Serve) -> None:
+    server = serve_app("support.traced_site", "--trusted-proxies", "127.0.0.1")
+    with server.connect() as client:
+        fields = ("Host", server.netloc), ("X-Forwarded-For", "192.0.2.7")
+        client.send_request("GET", "/status/204/", *fields)
+        assert client.read_response().status == 204
+    about = span(server, "/status/204/")["attributes"]
+    assert about["client.address"] == "192.0.2.7"
+    assert "client.port" not in about
 
 
 def test_a_request_that_fails(serve_app: Serve) -> None:

@@ -159,6 +159,10 @@ def test_the_access_log_is_gunicorns(start: Start, runner: str, tmp_path: Path) 
         fields = ("Host", fleet.netloc), ("User-Agent", "a|b\x9b")
         client.send_request("GET", "/nothing%0Ahere/", *fields)
         length = len(client.read_response().body)
+    for refused in (b"nonsense\r\n\r\n", b"GET /a?b HTTP/1.1\r\n\r\n"):
+        with fleet.connect() as client:
+            client.send(refused)
+            assert client.read_response().status == 400
     with open_socket(fleet, "/blocking/") as client:
         assert ask(client, b"hello") == "hello"
         client.send(build(CLOSE, close_payload(4001)))
@@ -168,9 +172,11 @@ def test_the_access_log_is_gunicorns(start: Start, runner: str, tmp_path: Path) 
     def lines() -> list[str]:
         return log.read_text().splitlines() if log.exists() else []
 
-    eventually(lambda: len(lines()) == 3, what="the log is not complete")
+    eventually(lambda: len(lines()) == 5, what="the log is not complete")
     assert lines() == [
         rf"127.0.0.1|get|/nothing\x0ahere/|404|{length}|<{worker}>|a|b\x9b|-|-|-|-",
+        f"127.0.0.1|-||400|12|<{worker}>|-|-|-|-|-",
+        f"127.0.0.1|get|/a|400|12|<{worker}>|-|-|-|-|-",
         f"127.0.0.1|get|/blocking/|101|0|<{worker}>|-|open|-|-|-",
         f"127.0.0.1|get|/blocking/|101|11|<{worker}>|-|close|4001|1|11",
     ]

@@ -67,7 +67,9 @@ class TlsStream(Stream):
             try:
                 self._plain += self.engine.read()
             except ssl.SSLError:
-                # Somebody has changed what the client sent, or it is broken: it has ended.
+                # Somebody has changed what the client sent, or it is broken: it has ended, also
+                # for who looks again when the answer that is due has gone out.
+                self.engine.ended = True
                 return 0
             finally:
                 self._records += self.engine.outgoing()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -252,7 +253,7 @@ def _accept(
 def _refuse(error: HandshakeError, start_response: StartResponse) -> Iterable[bytes]:
     body = f"{error.reason}\n".encode()
     start_response(
-        f"{error.status} {_PHRASES[error.status]}",
+        f"{error.status} {HTTPStatus(error.status).phrase}",
         [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
@@ -260,14 +261,6 @@ def _refuse(error: HandshakeError, start_response: StartResponse) -> Iterable[by
         ],
     )
     return (body,)
-
-
-_PHRASES = {
-    400: "Bad Request",
-    403: "Forbidden",
-    426: "Upgrade Required",
-    503: "Service Unavailable",
-}
 
 
 def _taker_failed(websocket: WebSocket, error: Exception) -> None:

@@ -13,6 +13,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+#: stands in ``trusted_proxies`` for connections through a unix socket
+UNIX = "unix"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
@@ -31,7 +34,7 @@ class Rule:
 
 
 def _is_network(text: str) -> bool:
-    if text == "unix":
+    if text == UNIX:
         return True
     try:
         ipaddress.ip_network(text, strict=False)

@@ -22,6 +22,7 @@ from greenlet import getcurrent
 from dualws.contract import ENVIRON_UPGRADE, Environ
 from dualws.serving.environ import make_environ
 from dualws.serving.last_answer import last_answer
+from dualws.serving.listen import name_of
 from dualws_gevent.body import Reader, check_body, receive_body
 from dualws_gevent.head import BadRequest, parse_head
 from dualws_gevent.response import Response
@@ -248,7 +249,7 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
 
     def _refuse(self, error: BadRequest) -> None:
         """Answer what is not a request. Nothing of the connection can be trusted after it."""
-        _logger.info("A request from %s was refused: %s", self.client_address, error)
+        _logger.info("A request from %s was refused: %s", name_of(self.client_address), error)
         sock = self.sock
         if sock is None:
             return

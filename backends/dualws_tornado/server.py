@@ -28,7 +28,7 @@ from dualws.contract import Backend, ConnectionOwner, Server, ServerConfig, WSGI
 from dualws.limits.refusals import MOST_REFUSED, TOO_MANY, too_many
 from dualws.loops import run_to_end
 from dualws.serving.last_answer import last_answer
-from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
+from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED, name_of
 from dualws.serving.share import PAUSE
 from dualws_tornado.handler import Address, UpgradableWSGIHandler
 from dualws_tornado.loop import new_event_loop
@@ -73,9 +73,7 @@ class _Connection(HTTPServerConnectionDelegate):
         self.link: Link | None = None
 
     def __str__(self) -> str:
-        if isinstance(self.peer, tuple):
-            return f"{self.peer[0]} port {self.peer[1]}"
-        return "a unix socket"
+        return name_of(self.peer)
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection

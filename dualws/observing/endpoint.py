@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from dualws import __version__
@@ -39,8 +40,6 @@ _PATIENCE = 3.0
 _MAX_HEAD = 16 * 1024
 #: Clients at a time.
 _CLIENTS = 16
-
-_PHRASES = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
 
 class Endpoint:
@@ -89,12 +88,12 @@ class Endpoint:
 
     # -- in threads of its own ---------------------------------------------------------
 
-    def _accept(self, sock: _socket.socket) -> None:
+    def _accept(self, sock: Any) -> None:
         sock.settimeout(_TURN)
         try:
             while not self._stopped:
                 try:
-                    descriptor, _ = sock._accept()  # type: ignore[attr-defined]  # as accept()
+                    descriptor, _ = sock._accept()  # as accept()
                 except TimeoutError:
                     continue
                 except OSError as error:
@@ -141,7 +140,7 @@ class Endpoint:
         else:
             status, body, kind = page(accept)
         answer = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: {kind}\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
         ).encode("latin-1")
         client.sendall(answer if method == "HEAD" else answer + body)

@@ -7,6 +7,7 @@ that is ending is alive and not ready, so that it gets no new ones and is not ki
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from dualws.contract import Environ, StartResponse, WSGIApplication
@@ -47,11 +48,10 @@ class HealthChecks:
         if answer is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return self._application(environ, start_response)
         status, text = answer(self._server)
-        phrase = "OK" if status == 200 else "Service Unavailable"
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(text))),
             ("Cache-Control", "no-store"),
         ]
-        start_response(f"{status} {phrase}", headers)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dualws.contract import ServerConfig
 from dualws.serving import proxy_protocol
+from dualws.serving.listen import name_of
 from dualws.serving.trust import Proxies
 
 if TYPE_CHECKING:
@@ -157,6 +158,5 @@ def _shake_hands(engine: Engine) -> Generator[Receive | bytes, bytes, None]:
 
 def log_refused(peer: Any, error: BaseException) -> None:
     """Tell of a connection that was closed before its first request."""
-    who = f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "a unix socket"
     why = "it took too long" if isinstance(error, TimeoutError) else error
-    _logger.info("A connection from %s was closed: %s", who, why)
+    _logger.info("A connection from %s was closed: %s", name_of(peer), why)

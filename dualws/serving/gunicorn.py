@@ -47,7 +47,7 @@ _BEAT = 1.0
 _MARGIN = 0.5
 
 
-class Worker(base.Worker):  # type: ignore[misc]  # it has no types
+class Worker(base.Worker):
     """Serves websockets and HTTP in one process of several."""
 
     #: the backend's name, found out once in the arbiter, and again when that reloads

@@ -107,6 +107,14 @@ def describe(sockets: Sequence[socket.socket], scheme: str = "http") -> list[str
     return urls
 
 
+def name_of(peer: object) -> str:
+    """The other end of a connection, as the log calls it.
+
+    :param peer: its address, as ``accept()`` tells it
+    """
+    return f"{peer[0]} port {peer[1]}" if isinstance(peer, tuple) else "a unix socket"
+
+
 @contextlib.contextmanager
 def removing(addresses: Iterable[str]) -> Iterator[None]:
     """Remove the files of unix sockets at the end, unless another server owns them by then.

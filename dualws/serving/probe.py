@@ -82,6 +82,8 @@ def _answer(module: str) -> dict[str, object]:
     import django.core.wsgi
     from django.conf import settings
 
+    from dualws import conf
+
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         django.setup = django.core.wsgi.get_wsgi_application = _stop
         try:
@@ -95,16 +97,12 @@ def _answer(module: str) -> dict[str, object]:
     try:
         value = getattr(settings, bootstrap.VARIABLE, None)
         bootstrap.choose_from_settings(value)
-        given = {name: getattr(settings, name) for name in dir(settings) if _is_ours(name)}
+        given = conf.given_settings(settings)
         return {"values": {name: value for name, value in given.items() if _is_json(value)}}
     except ConfigurationError as error:
         return {"settings": str(error)}
     except Exception as error:
         return {"settings": explain.settings_failure(error)}
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("DUALWS_")
 
 
 def _is_json(value: object) -> bool:

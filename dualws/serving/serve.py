@@ -7,6 +7,7 @@ package's own small modules are imported. With several processes each of them do
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from typing import Any
@@ -97,8 +98,9 @@ def _run(backend: Any, name: str, options: dict[str, Any], folder: str) -> None:
 
         workers.again(config.workers, folder)
     # As under other servers: the sockets of the systemd unit are its addresses.
-    options["bind"] = inherited.from_systemd(os.environ) or options["bind"]
-    config = conf.config_from_django(options)
+    units = inherited.from_systemd(os.environ)
+    if units:
+        config = dataclasses.replace(config, bind=units)
     run.show_logs()
     run.serve(
         backend,

@@ -10,8 +10,7 @@ import functools
 import ipaddress
 from collections.abc import Iterable
 
-#: stands in the list for connections through a unix socket
-UNIX = "unix"
+from dualws.rules import UNIX
 
 
 class Proxies:

@@ -39,7 +39,7 @@ class File(NamedTuple):
 def parse(address: str) -> str:
     """The path of ``unix:PATH``.
 
-    :raises AddressUnavailable: there is none, or it is too long for the system
+    :raises AddressUnavailable: there is none
     """
     path = address.removeprefix(PREFIX)
     # unix:///run/x.sock is how some clients write it.
@@ -55,7 +55,8 @@ def listen(address: str, mode: int, backlog: int) -> socket.socket:
 
     :param mode: permission bits of the file
     :param backlog: connections that the kernel keeps until they are accepted
-    :raises AddressUnavailable: another server listens there, or the file cannot be made
+    :raises AddressUnavailable: another server listens there, or the file cannot be made: its path
+        is too long for the system, its folder is not there, or not this user's to write to
     """
     path = parse(address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

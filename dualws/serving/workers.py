@@ -42,7 +42,7 @@ _KINDS = {
 _SPARE = 5
 
 
-class Workers(Application):  # type: ignore[misc]  # gunicorn has no types
+class Workers(Application):
     """gunicorn's application: its configuration, and what the workers serve.
 
     :param application: ``MODULE[:NAME]``
@@ -95,7 +95,7 @@ class Workers(Application):  # type: ignore[misc]  # gunicorn has no types
             raise AppImportError(str(error)) from error
 
 
-class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+class _Arbiter(Arbiter):  # gunicorn has no types
     """gunicorn's arbiter.
 
     :param app: the configuration

@@ -16,17 +16,23 @@ _SPARE = 60
 
 
 def run(target: str, seconds: int, artifacts: str) -> tuple[int, str]:
-    """One target's exit code and what it printed."""
+    """One target's exit code and what it printed; one that does not end in time has failed."""
     command = [sys.executable, "-m", f"fuzz.{target}", f"-max_total_time={seconds}"]
     command += [f"-artifact_prefix={artifacts}/{target}-", "-timeout=10", "-rss_limit_mb=1024"]
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="backslashreplace",
-        timeout=seconds + _SPARE,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            timeout=seconds + _SPARE,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+        if isinstance(said, bytes):  # whatever was asked for
+            said = said.decode(errors="backslashreplace")
+        return 1, f"{said}\nit did not end within {error.timeout:g} s"
     return done.returncode, done.stdout
 
 

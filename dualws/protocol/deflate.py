@@ -222,6 +222,25 @@ class Deflate:
         except zlib.error as error:
             raise InvalidData(str(error)) from None
 
+    def inflate_short(self, data: bytes, room: int) -> bytes | None:
+        """A whole short message at once, which is what nearly all are.
+
+        :param data: all of its compressed payload
+        :param room: largest size of the message in bytes
+        :return: None when it is anything else, or wrong: :meth:`inflate` can still be asked
+        """
+        if self._begun or not data or not self.agreement.client_no_context_takeover:
+            return None
+        inflater = zlib.decompressobj(-(self.agreement.client_max_window_bits or 15))
+        size = min(_OUTPUT, room) + 1
+        try:
+            message = inflater.decompress(data + _TAIL, size)
+            if len(message) == size or inflater.eof or inflater.decompress(_FINAL_BLOCK, 1):
+                return None
+        except zlib.error:
+            return None
+        return message if inflater.eof and not inflater.unused_data else None
+
     def _inflate(self, data: bytes, room: int) -> Iterator[bytes]:
         full = False
         self._begun = self._begun or bool(data)

@@ -60,6 +60,8 @@ _DECODER = codecs.getincrementaldecoder("utf-8")
 _UNBOUNDED = 1 << 62
 #: Bytes inflated before others get a turn: 64 KiB from the network may hold 64 MiB.
 _INFLATE_TURN = 256 * 1024
+#: Compressed bytes of a message that is inflated at once.
+_SHORT_COMPRESSED = 8 * 1024
 #: Pieces of a message that are kept apart: a peer may send it two bytes at a time.
 _JOIN = 256
 _FIN = 0x80
@@ -69,6 +71,8 @@ _RESERVED = 0x70
 _WHOLE_TEXT = _FIN | TEXT
 _WHOLE_BINARY = _FIN | BINARY
 _WHOLE = frozenset({_WHOLE_TEXT, _WHOLE_BINARY})
+#: the same, compressed
+_COMPRESSED = frozenset({_WHOLE_TEXT | _RSV1, _WHOLE_BINARY | _RSV1})
 
 
 class _Failed(Exception):
@@ -282,7 +286,7 @@ class Stream:
             events.append(payload.decode())
         elif opcode >= 8:
             self._control(opcode, payload, events)
-        else:
+        elif first not in _COMPRESSED or not self._inflate_short(first, payload, events):
             self._begin_frame(first)
             self._add(payload, events)
         return stop
@@ -387,6 +391,17 @@ class Stream:
         empty = "" if self._decoder is not None else b""
         parts[self._joined :] = [empty.join(parts[self._joined :])]
         self._joined += 1
+
+    def _inflate_short(self, first: int, payload: bytes, events: list[Event]) -> bool:
+        """The message of one compressed frame; False when it must be inflated with care."""
+        if self.discarding or self._deflate is None or len(payload) > _SHORT_COMPRESSED:
+            return False
+        message = self._deflate.inflate_short(payload, self.max_size)
+        if message is None:
+            return False
+        self._inflated += len(message)
+        events.append(message.decode() if first & 0x0F == TEXT else message)
+        return True
 
     def _inflate(self, data: bytes, final: bool) -> None:
         """Keep what compressed payload holds (RFC 7692 section 6.2)."""

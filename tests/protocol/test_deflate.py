@@ -70,6 +70,35 @@ def test_the_rfcs_own_examples(payload: tuple[str, bytes]) -> None:
     assert stream().feed(halves) == ["Hello"]
 
 
+@pytest.mark.parametrize(
+    "payload",
+    {
+        "two final blocks": bytes.fromhex("f348cdc9c90700f348cdc9c90700"),
+        "a stored block that takes the tail for its own": bytes.fromhex("000900f6ff48656c6c6f"),
+        "a final one that takes what ends a stream, too": bytes.fromhex("010e00f1ff48656c6c6f"),
+        "an open block": bytes.fromhex("000600f9ff48656c6c6f"),
+        "a reserved kind of block": b"\x06",
+        "bytes behind a final block": bytes.fromhex("f348cdc9c90700ff"),
+        "a window that is too far back": bytes.fromhex("f200110000"),
+        "text that is none": packed(b"caf\xe9"),
+        "as much as may be": packed(bytes(1000)),
+        "one byte too much": packed(bytes(1001)),
+        "more than is inflated at once": packed(bytes(70_000)),
+        "nothing": b"\0",
+    }.items(),
+    ids=lambda item: item[0],
+)
+@pytest.mark.parametrize("limit", [1000, 1 << 20])
+def test_a_message_in_one_frame_means_what_it_means_in_two(
+    payload: tuple[str, bytes], limit: int
+) -> None:
+    for opcode in (TEXT, BINARY):
+        halves = build(opcode, payload[1], rsv=4, fin=False) + build(0, b"")
+        expected = stream(limit).feed(halves)
+        assert stream(limit).feed(build(opcode, payload[1], rsv=4)) == expected
+        assert len(expected) == 1
+
+
 def test_the_second_message_of_7_2_3_2_looks_back_on_the_first() -> None:
     second = bytes.fromhex("f200110000")
     frames = build(TEXT, HELLO, rsv=4) + build(TEXT, second, rsv=4)

@@ -70,7 +70,8 @@ class Broadcast:
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self._plain = message_frame(data)
+        #: the frame for those without compression
+        self.plain = message_frame(data)
         self._compressed: dict[int, Outgoing] = {}
 
     def frame_for(self, deflate: Deflate | None) -> Outgoing:
@@ -79,7 +80,7 @@ class Broadcast:
         :param deflate: the connection's compression; None where there is none
         """
         if deflate is None:
-            return self._plain
+            return self.plain
         if deflate.keeps_context:
             return message_frame(self._data, deflate=deflate)
         bits = deflate.agreement.server_max_window_bits

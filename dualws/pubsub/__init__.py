@@ -40,11 +40,15 @@ def publish(topic: str, data: str | bytes) -> int:
     :raises TypeError: *data* is neither
     """
     message = Broadcast(data)
+    plain = message.plain
+    sent = 0
     # tuple() of a set is one step of the interpreter: no lock is needed to read.
-    return sum(
-        connection.send_nowait(message.frame_for(connection.deflate))
-        for connection in tuple(_topics.get(topic, ()))
-    )
+    for connection in tuple(_topics.get(topic, ())):
+        deflate = connection.deflate
+        frame = plain if deflate is None else message.frame_for(deflate)
+        if connection.send_nowait(frame):
+            sent += 1
+    return sent
 
 
 def subscribe(connection: Connection, topic: str) -> None:

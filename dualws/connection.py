@@ -95,6 +95,7 @@ class Connection(Living):
         """Begin: the 101 response is on its way."""
         self._transport = transport
         self._write_now = transport.write
+        self._waiting = transport.buffered  # of the 101
         self.server.connections.add(self)
         if self._lost:  # before it was counted: nobody else will forget it
             self.server.forget(self)
@@ -141,9 +142,10 @@ class Connection(Living):
             ready()
 
     def drained(self) -> None:
-        self._waiting = 0
-        if self._pongs:
-            with self._lock:
+        with self._lock:
+            # Not simply 0: another thread may have written again.
+            self._waiting = self._transport.buffered
+            if self._pongs:
                 self._answer_pings()
         self._wake_senders()
 

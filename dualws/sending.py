@@ -78,7 +78,7 @@ class Sender(ABC):
         #: what was sent and goes out together with the next: see :meth:`_put`
         self._batch: list[bytes] = []
         self._batch_size = 0
-        #: bytes that waited for the peer when something was last written
+        #: bytes that waited for the peer when something was last written, or all was taken
         self._waiting = 0
         self._senders: list[Callable[[], object]] | None = None
         self._turn: Turn | None = None
@@ -151,7 +151,8 @@ class Sender(ABC):
         return waiting <= self._limit
 
     def _put(self, frame: bytes) -> int:
-        """Send a frame, with the lock held; how many bytes wait for the peer then.
+        """Send a frame, with the lock held; how many bytes wait for the peer then, those not
+        counted that are kept here.
 
         While further messages wait for the handler it will soon answer those as well, and its
         answers go out together: when it has come to the last message, when they are many, or
@@ -212,6 +213,12 @@ class Sender(ABC):
         with self._lock:
             if self._close_sent or self._lost:
                 return False
+            if not self._waiting and self._turn is None and type(frame) is bytes:
+                # What nearly all are: nothing waits, for the peer or for another message's end.
+                if self._put(frame) < 0:
+                    self._lost = True
+                    return False
+                return True
             if self._batch and self._buffered() > self._limit:
                 self._flush()  # what is kept back here is not the peer's fault
             room = self._buffered() <= self._limit

@@ -268,6 +268,7 @@ def test_send_to_a_peer_that_does_not_read_times_out_with_1008(
 def test_a_broadcast_does_not_wait_but_closes_the_slow(caplog: pytest.LogCaptureFixture) -> None:
     slow, quick = Case(send_buffer_size=100), Case()
     slow.transport.buffered = 101
+    assert not slow.connection.write(b"what has not gone out")
     for case in (slow, quick):
         pubsub.subscribe(case.connection, "news")
     assert pubsub.publish("news", "hello") == 1

@@ -7,6 +7,7 @@ import io
 import pytest
 
 from dualws.connection import Connection
+from dualws.errors import WebSocketClosed
 from dualws.limits.limits import Limits
 from dualws.protocol.stream import Stream
 from dualws.serving.environ import FileBlocks
@@ -34,11 +35,34 @@ def test_what_is_kept_back_is_sent_before_a_peer_counts_as_slow(case: Case) -> N
 
 
 def test_a_peer_that_is_slow_gets_1008_whatever_is_kept_back(case: Case) -> None:
+    case.transport.buffered = 1
+    assert case.connection.write(b"of which a byte has not gone out")
+    case.transport.written.clear()
     answer_the_first_of_two(case)
     case.connection.allow(0)
-    case.transport.buffered = 1
     assert not case.connection.send_nowait(b"broadcast")
     assert case.connection.close_code == 1008
+
+
+def test_who_answers_while_more_waits_hears_how_slow_the_peer_is(case: Case) -> None:
+    connection, transport = case.connection, case.transport
+    full = transport.buffered = case.config.send_buffer_size + 1
+    assert not connection.write(b"before")
+    case.receive(frame(0x81, b"a"), frame(0x81, b"b"))
+    assert case.take() == "a"
+    assert not connection.write(b"kept back")
+    transport.buffered = 0
+    connection.drained()
+    assert connection.write(b"kept back")
+    assert transport.written == [b"before"]
+    # Another thread may write again before the transport has told that all was taken.
+    transport.buffered = full
+    connection.drained()
+    assert not connection.write(b"kept back")
+    transport.buffered = -1
+    connection.flush()
+    with pytest.raises(WebSocketClosed):
+        connection.write(b"to nobody")
 
 
 def test_it_counts_as_waiting_in_memory(case: Case) -> None:

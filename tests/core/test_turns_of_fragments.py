@@ -28,7 +28,7 @@ def test_who_waits_for_a_turn_is_let_go_when_the_connection_is_lost() -> None:
     server: Any = SimpleNamespace(config=ServerConfig(), connections=set(), forget=lambda _: None)
     server.runtime = SimpleNamespace(lock=threading.Lock)
     connection = Connection(server, Stream())
-    connection.open(SimpleNamespace(resume_reading=lambda: None, write=lambda _: None))
+    connection.open(SimpleNamespace(resume_reading=lambda: None, write=lambda _: 0, buffered=0))
     woken: list[str] = []
 
     # The first one's iterator waits for something that never comes.

@@ -68,7 +68,7 @@ def to_gunicorn(logger: GunicornLogger) -> AccessLog:
         ]
         for name in ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL"):
             # Of a request that is refused before it has come they may be unknown.
-            environ[name] = environ[name] or "-"
+            environ[name] = environ.get(name) or "-"
         if entry.user:
             environ.setdefault("REMOTE_USER", entry.user)
         if entry.event in (OPEN, CLOSE):

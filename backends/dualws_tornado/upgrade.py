@@ -74,7 +74,7 @@ class Upgrade:
         """Send *head* and leave HTTP; the transport begins paused.
 
         :raises ConnectionError: the client has gone
-        :raises RuntimeError: called a second time
+        :raises RuntimeError: the response has begun, the request has left HTTP already, or is over
         """
         transport = self._leave_http(
             lambda channel: self._adopt(channel, owner), lambda adopted: adopted.abort()
@@ -86,7 +86,7 @@ class Upgrade:
         """Leave HTTP without a byte sent: the socket, and what came with the request.
 
         :raises ConnectionError: the client has gone
-        :raises RuntimeError: the request has left HTTP already
+        :raises RuntimeError: the response has begun, the request has left HTTP already, or is over
         """
         return self._leave_http(self._take, lambda taken: taken[0].close())
 
@@ -115,7 +115,9 @@ class Upgrade:
         connection, self._connection = self._connection, None
         response, self._response = self._response, None
         if channel is None or response is None:
-            raise RuntimeError("this request has left HTTP already: that happens once")
+            raise RuntimeError("this request has left HTTP already, or is over")
+        if response.started:
+            raise RuntimeError("the response has begun: it is too late to leave HTTP")
         # From here on there is no HTTP, not even an error page.
         response.left = True
         waiter = Waiter()

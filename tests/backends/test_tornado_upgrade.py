@@ -205,6 +205,44 @@ def test_no_http_after_the_switch(then: Callable[..., Iterable[bytes]]) -> None:
         client.assert_open()
 
 
+@pytest.mark.parametrize("how", ["switch", "take_socket"])
+def test_a_response_that_has_begun_keeps_its_socket(how: str) -> None:
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "8")])
+        write(b"HTTP")
+        with pytest.raises(RuntimeError, match="begun"):
+            switch(environ) if how == "switch" else environ["dualws.upgrade"].take_socket()
+        return [b"HTTP"]
+
+    with running(application) as server, ask(server) as client:
+        assert client.read_response().body == b"HTTPHTTP"
+        client.assert_open()
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_an_upgrade_is_over_with_its_request(leaves: bool) -> None:
+    kept: list[Upgrade] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if "dualws.upgrade" in environ:
+            kept.append(environ["dualws.upgrade"])
+            if leaves:
+                switch(environ)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    with running(application, threads=1) as server, ask(server) as client:
+        assert client.read_head().status == (101 if leaves else 200)
+        # Its one thread has given the request back.
+        with server.connect() as other:
+            other.send_request("GET", "/", ("Host", "a"))
+            assert other.read_response().status == 200
+        for again in (kept[0].take_socket, lambda: kept[0].switch(HEAD, Owner())):
+            with pytest.raises(RuntimeError, match="left HTTP already, or is over"):
+                again()
+        client.assert_open()
+
+
 def test_a_client_that_has_gone_cannot_be_switched() -> None:
     called = threading.Event()
     go_on = threading.Event()

@@ -96,19 +96,23 @@ class SocketTransport(ABC):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lost(None if self._discarding else error)
-            return
-        if data:
-            if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
-                self.adapt(len(data))
-            if not self._discarding:
-                self._owner.data_received(data)
-        elif self._discarding:
-            self._lost(None)
+            failure = error
         else:
-            self._eof = True
-            self._watch_reading(False)
-            self._owner.eof_received()
+            if data:
+                if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
+                    self.adapt(len(data))
+                if not self._discarding:
+                    self._owner.data_received(data)
+            elif self._discarding:
+                self._lost(None)
+            else:
+                self._eof = True
+                self._watch_reading(False)
+                self._owner.eof_received()
+            return
+        # Here, because a handler may go on inside this call, and its own exceptions would seem
+        # to come from this one.
+        self._lost(None if self._discarding else failure)
 
     def adapt(self, size: int) -> None:
         """Read more at a time from a peer that sends large messages, of which *size* has come."""
@@ -207,10 +211,12 @@ class SocketTransport(ABC):
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._lost(None)
+            pass
+        else:
+            self._discarding = True
+            self._watch_reading(True)
             return
-        self._discarding = True
-        self._watch_reading(True)
+        self._lost(None)
 
     def abort(self) -> None:
         self._call_soon(lambda: self._lost(None))

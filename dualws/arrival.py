@@ -1,8 +1,10 @@
 """What a coroutine waits for in ``receive()``.
 
-Law: the coroutine goes on inside the very call that brings its message. A ``Future`` would have
-the loop call it a turn later, which takes as long as parsing the message and more. asyncio takes
-any object for a future that has ``_asyncio_future_blocking`` and the few methods below.
+Law: the coroutine goes on inside the very call that brings its message, when the loop itself
+makes that call. A ``Future`` would have the loop call it a turn later, which takes as long as
+parsing the message and more. Whoever brings the message notices nothing: what the coroutine
+raises never comes out there. asyncio takes any object for a future that has
+``_asyncio_future_blocking`` and the few methods below.
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ import threading
 from asyncio import AbstractEventLoop, CancelledError, current_task
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, NoReturn
+
+from dualws.loops import call_from_outside
 
 
 class Arrival:
-    """An awaitable that ends when :meth:`wake` is called; used again for the next wait.
+    """An awaitable that ends when :meth:`wake` is called; used again for the next wait, until
+    one is cancelled.
 
-    :param loop: the running loop, in whose thread it is made and awaited, by one task at a time
+    :param loop: the loop that it is awaited on, by one task at a time
+    :param thread: identity of the thread that runs *loop*
     """
 
     __slots__ = (
@@ -30,9 +36,9 @@ class Arrival:
         "_woken",
     )
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop, thread: int) -> None:
         self._loop = loop
-        self._thread = threading.get_ident()
+        self._thread = thread
         self._asyncio_future_blocking = False
         self._callback: Callable[[Any], object] | None = None
         self._context: Context | None = None
@@ -40,23 +46,41 @@ class Arrival:
         self._cancelled: tuple[Any, ...] | None = None
 
     def wake(self) -> None:
-        """Let the coroutine go on; once for each wait, from any thread."""
+        """Let the coroutine go on; once for each wait, from any thread.
+
+        Not at all when the loop has ended.
+        """
         if threading.get_ident() == self._thread:
             self._go_on()
         else:
-            self._loop.call_soon_threadsafe(self._go_on)
+            call_from_outside(self._loop, self._go_on)
 
     def _go_on(self) -> None:
         callback, self._callback = self._callback, None
         if callback is None:
             self._woken = True
-        elif current_task(self._loop) is None:
-            assert self._context is not None
-            self._context.run(callback, self)
-        else:  # another task closes the websocket: two tasks cannot run inside each other
-            self._loop.call_soon(callback, self, context=self._context)
+            return
+        context = self._context
+        assert context is not None
+        # A task that closes the websocket of another: two cannot run inside each other.
+        if current_task(self._loop) is None:
+            try:
+                context.run(callback, self)
+                return
+            except RuntimeError:
+                pass  # what runs now was given the task's own context, which cannot be entered
+            except (SystemExit, KeyboardInterrupt) as error:
+                # They end the loop, and leave nothing half done where the message came from.
+                self._loop.call_soon(_raise, error)
+                return
+        self._loop.call_soon(callback, self, context=context)
 
     def __await__(self) -> Generator[Arrival, None, None]:
+        if self._callback is not None or self._cancelled is not None:
+            raise RuntimeError(
+                "receive() is called before another task has gone on that waited in receive() on "
+                "the same websocket: let one task receive, and hand the messages on"
+            )
         if not self._woken:
             self._asyncio_future_blocking = True
             yield self
@@ -91,3 +115,7 @@ class Arrival:
         """
         if self._cancelled is not None:
             raise CancelledError(*self._cancelled)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

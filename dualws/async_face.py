@@ -17,6 +17,7 @@ from dualws import json_messages
 from dualws.arrival import Arrival
 from dualws.connection import ENDED, WAIT
 from dualws.faces import Face, WebSocket
+from dualws.loops import call_from_outside
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
 from dualws.protocol.stream import Pong
@@ -39,7 +40,7 @@ class AsyncWebSocket(Face):
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         #: used again for each wait
-        self._arrival = Arrival(self._loop)
+        self._arrival = Arrival(self._loop, self._thread)
 
     # -- messages ------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ class AsyncWebSocket(Face):
                     async with asyncio.timeout(timeout):
                         await arrival
             except BaseException:
-                self._break_off()
+                self._break_off(arrival)
                 raise
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
@@ -84,14 +85,15 @@ class AsyncWebSocket(Face):
             try:
                 await arrival
             except BaseException:
-                self._break_off()
+                self._break_off(arrival)
                 raise
 
-    def _break_off(self) -> None:
+    def _break_off(self, arrival: Arrival) -> None:
         """A wait timed out or was cancelled: a message that comes now stays in the inbox."""
-        self._open_connection.cancel_take()
-        # The call that is under way already must not end the next wait.
-        self._arrival = Arrival(self._loop)
+        if arrival is self._arrival:  # else another task waits by now
+            self._open_connection.cancel_take()
+            # The call that is under way already must not end the next wait.
+            self._arrival = Arrival(self._loop, self._thread)
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).
@@ -208,7 +210,7 @@ class AsyncWebSocket(Face):
         if threading.get_ident() == self._thread:
             _set(future)
         else:
-            self._loop.call_soon_threadsafe(_set, future)
+            call_from_outside(self._loop, _set, future)
 
 
 async def _each(chunks: AsyncChunks) -> AsyncIterator[Data]:

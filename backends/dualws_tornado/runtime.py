@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from dualws.loops import call_from_outside
 from dualws_tornado.reading import Lent
 from dualws_tornado.workers import Workers
 
@@ -124,11 +125,7 @@ class Runtime:
         if threading.get_ident() == self._ident:
             loop.call_soon(function)
         else:
-            try:
-                loop.call_soon_threadsafe(function)
-            except RuntimeError:
-                if not loop.is_closed():
-                    raise
+            call_from_outside(loop, function)
 
     # -- the contract --------------------------------------------------------------
 

@@ -47,6 +47,26 @@ def test_sys_exit_in_a_task_ends_nothing_but_the_task(live: LiveServer) -> None:
         assert echoes(other)
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_sys_exit_in_a_task_that_receives_leaves_its_websocket_whole(
+    live: LiveServer, key: str, sent: bool
+) -> None:
+    with open_socket(live, "/ws/async/") as other:
+        with open_socket(live, f"/ws/ends/reader/?key={key}") as client:
+            if sent:
+                client.send(build(TEXT, b"exit"))
+                live.expect_traceback("SystemExit: reader: exit")
+                client.send(build(TEXT, b"and on"))
+                assert read_frame(client).payload == b"and on"
+            else:
+                client.reset()
+                live.expect_traceback("SystemExit: reader: None")
+        # Nothing of how the transport came to call it shows in the exception.
+        said = [f"SystemExit('reader: {'exit' if sent else None}')", "None"]
+        assert live.get_json("/notes/", key=key) == [said]
+        assert echoes(other)
+
+
 def test_a_handler_that_cannot_be_made_closes_its_websocket(live: LiveServer) -> None:
     with open_socket(live, "/ws/ends/unmade/") as client:
         assert read_frame(client).close_code == 1011

@@ -47,6 +47,22 @@ async def with_task(request: HttpRequest, ws: Any) -> None:
         await ws.send(f"{message} after {task.exception()!r}")
 
 
+@websocket
+async def with_reader(request: HttpRequest, ws: Any) -> None:
+    """Leaves receiving to a task, which ends so when it has a message, or at the end of all."""
+
+    async def read() -> None:
+        sys.exit(f"reader: {await ws.receive()}")
+
+    task = asyncio.create_task(read())
+    await asyncio.wait({task})
+    error = task.exception()
+    assert error is not None
+    note(request.GET["key"], [repr(error), repr(error.__context__)])
+    async for message in ws:
+        await ws.send(message)
+
+
 def inside(request: HttpRequest) -> NoReturn:
     request.META["wsgi.websocket"].receive()
     sys.exit("inside")
@@ -63,5 +79,6 @@ urlpatterns = [
     path("async/", coroutine),
     path("inside/", inside),
     path("task/", with_task),
+    path("reader/", with_reader),
     path("unmade/", websocket(Unmade)),
 ]

@@ -153,7 +153,7 @@ class Transport(SocketTransport):
         if on != self._reading:
             self._reading = on
             if on:
-                self._loop.add_reader(self.descriptor, self._readable)
+                self._watch(self._loop.add_reader, self._readable)
             else:
                 self._loop.remove_reader(self.descriptor)
 
@@ -161,9 +161,16 @@ class Transport(SocketTransport):
         if on != self._writing:
             self._writing = on
             if on:
-                self._loop.add_writer(self.descriptor, self._on_writable)
+                self._watch(self._loop.add_writer, self._on_writable)
             else:
                 self._loop.remove_writer(self.descriptor)
+
+    def _watch(self, add: Callable[..., object], ready: Callable[[], object]) -> None:
+        try:
+            add(self.descriptor, ready)
+        except RuntimeError:
+            # uvloop has met an error of the socket (the peer has reset it), and watches it no more.
+            self._call_soon(lambda: self._lost(None))
 
     def _readable(self) -> None:
         try:

@@ -10,7 +10,7 @@ raises never comes out there. asyncio takes any object for a future that has
 from __future__ import annotations
 
 import threading
-from asyncio import AbstractEventLoop, CancelledError, current_task
+from asyncio import AbstractEventLoop, CancelledError
 from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, NoReturn
@@ -62,18 +62,15 @@ class Arrival:
             return
         context = self._context
         assert context is not None
-        # A task that closes the websocket of another: two cannot run inside each other.
-        if current_task(self._loop) is None:
-            try:
-                context.run(callback, self)
-                return
-            except RuntimeError:
-                pass  # what runs now was given the task's own context, which cannot be entered
-            except (SystemExit, KeyboardInterrupt) as error:
-                # They end the loop, and leave nothing half done where the message came from.
-                self._loop.call_soon(_raise, error)
-                return
-        self._loop.call_soon(callback, self, context=context)
+        try:
+            context.run(callback, self)
+        except RuntimeError:
+            # asyncio, or the context, refuses to enter: what runs now is another task, which
+            # closes the websocket, or a callback that was given the task's own context.
+            self._loop.call_soon(callback, self, context=context)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # They end the loop, and leave nothing half done where the message came from.
+            self._loop.call_soon(_raise, error)
 
     def __await__(self) -> Generator[Arrival, None, None]:
         if self._callback is not None or self._cancelled is not None:

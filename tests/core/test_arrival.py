@@ -10,6 +10,7 @@ import sys
 import threading
 from asyncio import tasks
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -277,7 +278,9 @@ def test_another_loop_is_refused_and_harms_nobody() -> None:
             except RuntimeError as error:
                 errors.append(error)
 
-        await asyncio.to_thread(elsewhere)
+        one_thread = ThreadPoolExecutor(1)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(one_thread, elsewhere)
         assert "different loop" in str(errors[0])
 
         threads: list[int] = []
@@ -289,10 +292,10 @@ def test_another_loop_is_refused_and_harms_nobody() -> None:
 
         receiving = asyncio.ensure_future(receive())
         await asyncio.sleep(0)
-        # In a thread of the same pool, which is the one from before.
-        await asyncio.to_thread(case.receive, frame(0x81, b"here"))
+        await loop.run_in_executor(one_thread, case.receive, frame(0x81, b"here"))
         assert await receiving == "here"
         assert threads == [threading.get_ident()]
+        one_thread.shutdown()
 
     asyncio.run(main())
 

@@ -48,7 +48,7 @@ class Arrival:
     def wake(self) -> None:
         """Let the coroutine go on; once for each wait, from any thread.
 
-        Not at all when the loop has ended.
+        Of other threads nothing is heard once the loop has ended.
         """
         if threading.get_ident() == self._thread:
             self._go_on()

@@ -251,7 +251,7 @@ class Server(ABC):
         if self.config.certfile or self.config.proxy_protocol:
             from dualws.serving.greeting import Greeter
 
-            self.greeter = Greeter(self.config, self.certificates)
+            self.greeter = Greeter(self.config, self.certificates, self.refused)
 
     def wrap(self, middleware: Callable[[WSGIApplication], WSGIApplication]) -> None:
         """Put *middleware* around the application, where the client's address is known already."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Seconds that peers have to answer the goodbye when the server stops.
 GOODBYE = 1.0
+#: Seconds that the loop has to notice that aborted connections are lost.
+_LOSS = 0.2
 #: Ticks in the shorter one of ping interval and ping timeout: how exact both are.
 _TICKS = 4
 
@@ -60,6 +62,11 @@ def close_all(server: Server) -> None:
     for connection in connections:
         connection.close(1001, "the server is shutting down")
     if server.connections and not waiter.wait(GOODBYE):
-        server.on_empty = None
+        lost = server.runtime.waiter()
+        server.on_empty = lost.wake
         for connection in tuple(server.connections):
             connection.abort()
+        # So that they are counted and logged, which happens in the loop.
+        if server.connections:
+            lost.wait(_LOSS)
+        server.on_empty = None

@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dualws.contract import ServerConfig
 from dualws.serving import proxy_protocol
+from dualws.serving.last_answer import last_answer
 from dualws.serving.listen import name_of
 from dualws.serving.trust import Proxies
 
@@ -26,10 +27,10 @@ _logger = logging.getLogger("dualws.server")
 
 _PIECE = 64 * 1024
 #: For who speaks plain HTTP to a server with TLS, which a browser may do when asked to.
-_SPEAK_TLS = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 28\r\n"
-    b"Connection: close\r\n\r\nThis server speaks https://\n"
-)
+_SPEAK_TLS = "400 Bad Request", "This server speaks https://"
+
+#: As :meth:`dualws.contract.Server.refused`.
+Tell: TypeAlias = Callable[..., object]
 
 
 class Refused(Exception):
@@ -74,12 +75,16 @@ class Greeter:
 
     :param config: the server's configuration
     :param certificates: None without TLS
+    :param refused: told of requests that are answered here
     """
 
-    def __init__(self, config: ServerConfig, certificates: Certificates | None) -> None:
+    def __init__(
+        self, config: ServerConfig, certificates: Certificates | None, refused: Tell
+    ) -> None:
         #: seconds that a greeting may take
         self.timeout = config.tls_timeout
         self._certificates = certificates
+        self._refused = refused
         self._proxies = Proxies(config.trusted_proxies) if config.proxy_protocol else None
 
     def greet(self, peer: Any, local: Any) -> Greeting:
@@ -105,10 +110,36 @@ class Greeter:
             from dualws.tls.variables import variables_of
 
             engine = self._certificates.engine()
-            yield from _shake_hands(engine)
+            yield from self._shake_hands(engine, peer)
             scheme = "https"
             variables.update(variables_of(engine))
         return Link(peer, local, scheme, variables, engine)
+
+    def _shake_hands(self, engine: Engine, peer: Any) -> Generator[Receive | bytes, bytes, None]:
+        import ssl
+
+        data = b""
+        while True:
+            try:
+                done = engine.handshake()
+            except ssl.SSLError as error:
+                # Let the client know why: an alert, or HTTP when it is HTTP that it speaks.
+                if "HTTP_REQUEST" in (error.reason or ""):
+                    status, text = _SPEAK_TLS
+                    self._refused(status, peer, data, text=text)
+                    yield last_answer(status, text)
+                else:
+                    yield engine.outgoing()
+                raise Refused(f"TLS: {error.reason or error}") from error
+            answer = engine.outgoing()
+            if answer:
+                yield answer
+            if done:
+                return
+            data = yield Receive(_PIECE)
+            if not data:
+                raise Refused("it ended within the TLS handshake")
+            engine.feed(data)
 
 
 def _receive_preamble() -> Generator[Receive | bytes, bytes, proxy_protocol.Preamble]:
@@ -132,28 +163,6 @@ def _receive_preamble() -> Generator[Receive | bytes, bytes, proxy_protocol.Prea
         if preamble is not None:
             return preamble
         held += data
-
-
-def _shake_hands(engine: Engine) -> Generator[Receive | bytes, bytes, None]:
-    import ssl
-
-    while True:
-        try:
-            done = engine.handshake()
-        except ssl.SSLError as error:
-            # Let the client know why: an alert, or HTTP when it is HTTP that it speaks.
-            plain = "HTTP_REQUEST" in (error.reason or "")
-            yield _SPEAK_TLS if plain else engine.outgoing()
-            raise Refused(f"TLS: {error.reason or error}") from error
-        answer = engine.outgoing()
-        if answer:
-            yield answer
-        if done:
-            return
-        data = yield Receive(_PIECE)
-        if not data:
-            raise Refused("it ended within the TLS handshake")
-        engine.feed(data)
 
 
 def log_refused(peer: Any, error: BaseException) -> None:

@@ -310,12 +310,13 @@ def test_a_handshake_that_is_not_made_holds_up_nobody_and_ends(
 
 
 def test_plain_http_is_told_to_speak_tls(site: Path, backend: str, certificate: Files) -> None:
-    with serving(site, backend, certificate) as server:
+    with serving(site, backend, certificate, "--access-log") as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
-        connection.request("GET", "/")
+        connection.request("GET", "/plain?")
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (400, b"This server speaks https://\n")
         connection.close()
+        assert server.program.stdout.wait_for(r'"GET /plain\? HTTP/1\.1" 400 28 "-" "-"')
 
 
 def send_noise(sock: socket.socket) -> None:

@@ -20,6 +20,8 @@ from dualws.tcp import acknowledged, departure
 #: before the others get a turn.
 READ_SIZE = 64 * 1024
 READ_SIZE_LARGE = 256 * 1024
+#: Reads in a row that bring little before less is taken at a time again.
+_SMALL_READS = 16
 #: Buffered data is sent in pieces of this size, so that the buffer is not copied whole.
 _WRITE_SIZE = 256 * 1024
 
@@ -46,6 +48,8 @@ class SocketTransport(ABC):
         self._buffer = bytearray()
         #: bytes that are received at a time, at most
         self.read_size = READ_SIZE
+        #: how many reads in a row have brought little
+        self._small_reads = 0
         self._paused = True
         self._eof = False
         self._closing = False
@@ -116,7 +120,13 @@ class SocketTransport(ABC):
 
     def adapt(self, size: int) -> None:
         """Read more at a time from a peer that sends large messages, of which *size* has come."""
-        self.read_size = READ_SIZE_LARGE if size >= READ_SIZE else READ_SIZE
+        if size >= READ_SIZE:
+            self.read_size = READ_SIZE_LARGE
+            self._small_reads = 0
+        else:  # the end of a large message is small, too
+            self._small_reads += 1
+            if self._small_reads == _SMALL_READS:
+                self.read_size = READ_SIZE
 
     # -- writing -----------------------------------------------------------------
 

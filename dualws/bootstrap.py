@@ -135,7 +135,7 @@ def prepare(name: str) -> type[Backend]:
     :raises PreparedTooLate: something that had to come later is already imported
     """
     global _prepared
-    from dualws import registry
+    from dualws import heap, registry
 
     if _prepared is not None:
         if _prepared.name == name:
@@ -149,6 +149,7 @@ def prepare(name: str) -> type[Backend]:
         backend.prepare()
     except ModuleNotFoundError as error:
         raise registry.failure(name, error) from error
+    heap.keep_freed()
     _prepared = backend
     return backend
 

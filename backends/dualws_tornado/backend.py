@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import tornado
 
+from dualws import heap
 from dualws.contract import Backend, ServerConfig, WSGIApplication
-from dualws_tornado.heap import share_heap
 from dualws_tornado.loop import loop_name
 from dualws_tornado.server import WebSocketServer
 
@@ -27,7 +27,7 @@ class TornadoBackend(Backend):
     @classmethod
     def prepare(cls) -> None:
         """Let all threads share the heap of the process; they need no patching."""
-        share_heap()
+        heap.share()
 
     def make_server(
         self,

@@ -1,0 +1,33 @@
+"""Memory that a message has needed is there for the next one."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from support.program import python
+
+#: Page faults of messages of 1 MiB, one after the other, as a fresh process takes them.
+_PROGRAM = """
+import resource, sys
+from dualws import bootstrap
+bootstrap.prepare(sys.argv[1])
+def message():
+    data = b"x" * (1 << 20)
+    return [data[1:], data[2:]]
+for _ in range(4):
+    message()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    message()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other ways")
+def test_large_messages_do_not_have_their_pages_made_anew(tmp_path: Path, backend: str) -> None:
+    done = python(tmp_path, "-c", _PROGRAM, backend)
+    faults = int(done.stdout)
+    assert faults < 50 * 16, "each time it would be 768 pages"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, overload
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from dualws import auth, sessions
-from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_WEBSOCKET
+from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_SERVER, ENVIRON_WEBSOCKET, Server
 from dualws.database import release_connections
 from dualws.errors import HandshakeError
 from dualws.events import WebSocketView
@@ -26,8 +27,10 @@ from dualws.middleware import (
     ENVIRON_HANDLER,
     ENVIRON_SUBPROTOCOL,
 )
-from dualws.protocol.handshake import not_attempted
+from dualws.protocol.handshake import not_attempted, not_supported
 from dualws.styles import Style, failed, style_of
+
+logger = logging.getLogger("dualws.handler")
 
 Handler: TypeAlias = Callable[..., object]
 View: TypeAlias = Callable[..., HttpResponseBase]
@@ -156,9 +159,18 @@ def _websocket_of(request: HttpRequest) -> WebSocket:
         raise error
     ws: WebSocket | None = request.META.get(ENVIRON_WEBSOCKET)
     if ws is None:
-        raise not_attempted()
+        if isinstance(request.META.get(ENVIRON_SERVER), Server):
+            raise not_attempted()
+        refusal = not_supported()
+        _log_once(refusal.reason)
+        raise refusal
     ws.check_origin(request.scheme, request.get_host())
     return ws
+
+
+@functools.cache
+def _log_once(reason: str) -> None:
+    logger.warning("%s", reason)
 
 
 def _refusal(error: HandshakeError) -> HttpResponse:

@@ -23,6 +23,8 @@ VERSIONS = (13, 8, 7)
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION_HEADER = (("Sec-WebSocket-Version", ", ".join(map(str, VERSIONS))),)
+#: Headers of a 426 (RFC 9110 section 15.5.22).
+_UPGRADE_HEADERS = (("Upgrade", "websocket"), ("Connection", "Upgrade"), *_VERSION_HEADER)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 #: Headers of the application's response that the 101 must not carry: they describe a body
 #: or belong to the handshake.
@@ -141,7 +143,21 @@ def not_attempted() -> HandshakeError:
     return HandshakeError(
         "this is a websocket: connect to it with ws:// or wss://",
         status=426,
-        headers=(("Upgrade", "websocket"), ("Connection", "Upgrade"), *_VERSION_HEADER),
+        headers=_UPGRADE_HEADERS,
+    )
+
+
+def not_supported() -> HandshakeError:
+    """What a websocket view says on a server that is not ours, and cannot upgrade.
+
+    PEP 3333 allows no header of one hop there: wsgiref, and so Django's runserver, would answer
+    500 instead.
+    """
+    return HandshakeError(
+        "this is a websocket, and this server has no websockets: use manage.py superserver or "
+        "dualws serve",
+        status=426,
+        headers=_VERSION_HEADER,
     )
 
 
@@ -154,7 +170,7 @@ def _version(value: str | None) -> int:
         raise HandshakeError(
             f"Sec-WebSocket-Version must be {spoken}, not {value!r}",
             status=426,
-            headers=(("Upgrade", "websocket"), ("Connection", "Upgrade"), *_VERSION_HEADER),
+            headers=_UPGRADE_HEADERS,
         )
     return int(value)
 

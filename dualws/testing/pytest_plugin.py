@@ -7,8 +7,9 @@ Switch them on with ``-p dualws.testing.pytest_plugin`` in pytest's ``addopts``,
 
 Law: pytest-django is not needed, and not disturbed. With it, the database is its own: the
 fixtures ask for its ``db`` and ``transactional_db``. Without it, the settings that
-DJANGO_SETTINGS_MODULE names are set up when a fixture is first used, test databases are made
-once for the run, and each test leaves them as they were.
+DJANGO_SETTINGS_MODULE names are set up before tests are collected, so that their modules may
+import models; test databases are made once for the run, when a fixture first needs them, and
+each test leaves them as they were.
 """
 
 from __future__ import annotations
@@ -25,14 +26,30 @@ if TYPE_CHECKING:
     from dualws.testing.live import WebSocketLiveServer
 
 
-def _has_pytest_django(request: pytest.FixtureRequest) -> bool:
-    return request.config.pluginmanager.hasplugin("django")
+def pytest_configure(config: pytest.Config) -> None:
+    """Set Django up, unless pytest-django does, or nothing says with which settings."""
+    module = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not module or _has_pytest_django(config):
+        return
+    import django
+
+    try:
+        django.setup()
+    except ModuleNotFoundError as error:
+        # pytest may add their folder to the path only when it collects the tests in it: then
+        # the fixtures set Django up, or say what is missing.
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+
+
+def _has_pytest_django(config: pytest.Config) -> bool:
+    return config.pluginmanager.hasplugin("django")
 
 
 @pytest.fixture(scope="session")
 def _dualws_django(request: pytest.FixtureRequest) -> Iterator[None]:
     """Django, set up for tests; nothing where pytest-django does that."""
-    if _has_pytest_django(request):
+    if _has_pytest_django(request.config):
         yield
         return
     from django.conf import settings
@@ -62,7 +79,7 @@ def _dualws_django(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def _dualws_db(request: pytest.FixtureRequest, _dualws_django: None) -> Iterator[None]:
     """The database of a test, rolled back after it."""
-    if _has_pytest_django(request):
+    if _has_pytest_django(request.config):
         request.getfixturevalue("db")
         yield
         return
@@ -82,7 +99,7 @@ def _dualws_db(request: pytest.FixtureRequest, _dualws_django: None) -> Iterator
 @pytest.fixture
 def _dualws_committed_db(request: pytest.FixtureRequest, _dualws_django: None) -> Iterator[None]:
     """The database of a test that other threads see as well, flushed after it."""
-    if _has_pytest_django(request):
+    if _has_pytest_django(request.config):
         request.getfixturevalue("transactional_db")
         yield
         return

@@ -88,19 +88,61 @@ def test_the_fixtures_without_settings(tmp_path: Path) -> None:
     assert "DJANGO_SETTINGS_MODULE" in done.stdout
 
 
-def pytest_on(folder: Path, file: str | Path, **env: str) -> str:
+def test_models_at_the_top_of_a_test_file(tmp_path: Path) -> None:
+    """Of an application that is the project's, found as pytest finds it: beside the file."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["dualws.testing.pytest_plugin"]\n')
+    (tmp_path / "own_settings.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['dualws', 'own']\n"
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
+        "DEFAULT_AUTO_FIELD = 'django.db.models.AutoField'\n"
+    )
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "models.py").write_text(
+        "from django.db import models\n\nclass Note(models.Model):\n    pass\n"
+    )
+    (tmp_path / "test_own.py").write_text(
+        "from own.models import Note\n\ndef test_none(websocket_client):\n"
+        "    assert not Note.objects.exists()\n"
+    )
+    environ = server_environment(tmp_path, {"DJANGO_SETTINGS_MODULE": "own_settings"})
+    done = run_pytest(tmp_path, environ, tmp_path / "test_own.py", plugin=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_settings_that_are_found_with_the_test_file(tmp_path: Path) -> None:
+    """Without a conftest.py pytest adds the file's folder to the path when it collects it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "own_settings.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = ['dualws']\n"
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
+    )
+    (site / "test_own.py").write_text("def test_one(websocket_client):\n    pass\n")
+    environ = server_environment(tmp_path, {"DJANGO_SETTINGS_MODULE": "own_settings"})
+    done = run_pytest(tmp_path, environ, site / "test_own.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    environ["DJANGO_SETTINGS_MODULE"] = "no_such_settings"
+    done = run_pytest(tmp_path, environ, site / "test_own.py")
+    assert done.returncode == 1
+    assert "No module named 'no_such_settings'" in done.stdout
+
+
+def pytest_on(folder: Path, file: str | Path, *, plugin: bool = True, **env: str) -> str:
     """Run a file of this folder with pytest, as a project of its own."""
     environ = server_environment(folder, {"DJANGO_SETTINGS_MODULE": SETTINGS, **env})
-    done = run_pytest(folder, environ, file)
+    done = run_pytest(folder, environ, file, plugin=plugin)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def run_pytest(
-    folder: Path, environ: dict[str, str], file: str | Path
+    folder: Path, environ: dict[str, str], file: str | Path, *, plugin: bool = True
 ) -> subprocess.CompletedProcess[str]:
     here = Path(__file__).parent
-    options = ["-p", "dualws.testing.pytest_plugin", "-p", "no:cacheprovider", "--rootdir", folder]
+    options: list[str | Path] = ["-p", "no:cacheprovider", "--rootdir", folder]
+    if plugin:
+        options += ["-p", "dualws.testing.pytest_plugin"]
     rules = [word for rule in ("error", *WARNINGS[1:]) for word in ("-W", rule)]
     return subprocess.run(
         [

@@ -175,10 +175,11 @@ class Worker(base.Worker):
         return failure
 
     def _serve(self) -> None:
-        from dualws.serving import run
+        from dualws.serving import load, run
 
         if not self.alive:
             return
+        load.check_urls()
         config = self._config()
         self._share_logs()
         run.show_logs()

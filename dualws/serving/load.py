@@ -1,14 +1,17 @@
 """Finds the WSGI application that ``MODULE[:NAME]`` names.
 
 Law: *every way to miss it has its own answer*: no such module, an error inside the
-module, a wrong settings module, no such attribute, not a WSGI application.
+module, a wrong settings module, no such attribute, not a WSGI application, a URLconf that
+would fail every request.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from typing import cast
+import logging
+import sys
+from typing import Any, cast
 
 from dualws.contract import WSGIApplication
 from dualws.errors import ApplicationNotFound
@@ -50,6 +53,58 @@ def load_application(name: str) -> WSGIApplication:
             f"a Django project has its WSGI application in wsgi.py, beside asgi.py"
         )
     return cast(WSGIApplication, target)
+
+
+def check_urls() -> None:
+    """Import the project's URLconf, which Django would do at the first request.
+
+    Only where Django has been started, and only ``ROOT_URLCONF``: what middleware chooses for a
+    request stays as late as that. A database that does not answer while it is imported is no
+    mistake of the project: requests try again.
+
+    :raises ApplicationNotFound: it cannot be imported; every request would fail
+    """
+    if "django.apps" not in sys.modules:
+        return
+    from django.apps import apps
+    from django.conf import settings
+    from django.db import Error, connections
+
+    urls = getattr(settings, "ROOT_URLCONF", None) if apps.ready else None
+    if not urls:
+        return
+    try:
+        if isinstance(urls, str):
+            # By itself first: its traceback is shorter than that of a resolver.
+            importlib.import_module(urls)
+        from django.urls import get_resolver
+
+        _visit(get_resolver(urls), set())
+    except Error as error:
+        logging.getLogger("dualws").warning(
+            "The database failed while the URLconf %r was imported, requests try again: %s",
+            urls,
+            error,
+        )
+    except Exception as error:
+        raise ApplicationNotFound(
+            f"The URLconf {urls!r} cannot be used: importing it raised {type(error).__name__}.\n"
+            f"{explain.excerpt(error)}"
+        ) from error
+    finally:
+        # As between requests: whoever imports may not be who serves.
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+def _visit(resolver: Any, seen: set[int]) -> None:
+    """Import what *resolver* includes; *seen* has the lists of patterns that are visited."""
+    patterns = resolver.url_patterns
+    if id(patterns) not in seen:
+        seen.add(id(patterns))
+        for pattern in patterns:
+            if hasattr(pattern, "url_patterns"):
+                _visit(pattern, seen)
 
 
 def _absent(module: str, attribute: str, contents: dict[str, object]) -> str:

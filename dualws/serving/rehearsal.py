@@ -2,9 +2,9 @@
 
 Law: *a mistake in new code must not end what runs*. gunicorn's arbiter tells the old workers to go
 before it knows whether new ones can come, and ends when they cannot. So before a reload the
-configuration file is read and the project imported once elsewhere, prepared as a worker would
-be, and a server is made as far as it goes without serving: its certificates are read, and the
-addresses of its figures tried.
+configuration file is read and the project imported once elsewhere, with its URLconf, prepared as
+a worker would be, and a server is made as far as it goes without serving: its certificates are
+read, and the addresses of its figures tried.
 """
 
 from __future__ import annotations
@@ -121,10 +121,11 @@ def _read(question: Mapping[str, Any]) -> bool:
 def _rehearse(application: str, options: Mapping[str, Any]) -> None:
     from dualws import conf
     from dualws.serving import listen
-    from dualws.serving.load import load_application
+    from dualws.serving.load import check_urls, load_application
 
     backend = bootstrap.prepare(bootstrap.choose(None, application).name)
     loaded = load_application(application)
+    check_urls()
     config = conf.config_from_django(options)
     backend().make_server(loaded, config, ())
     if config.metrics_bind:

@@ -92,6 +92,7 @@ def _run(backend: Any, name: str, options: dict[str, Any], folder: str) -> None:
     from dualws.serving import inherited, load, run
 
     application = load.load_application(name)
+    load.check_urls()
     config = conf.config_from_django(options)
     if config.workers and options["workers"] is None:
         from dualws.serving import workers

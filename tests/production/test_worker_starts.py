@@ -66,6 +66,12 @@ def test_a_first_start_without_its_certificate(backend: str, runner: str, tmp_pa
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+def test_a_first_start_without_its_urlconf(backend: str, runner: str, tmp_path: Path) -> None:
+    said = first_start(tmp_path, backend, runner, ROOT_URLCONF="absent")
+    assert "The URLconf 'absent' cannot be used" in said
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_a_first_start_whose_port_of_figures_is_taken(
     backend: str, runner: str, tmp_path: Path, taken: str
 ) -> None:
@@ -109,6 +115,13 @@ def test_hup_with_a_mistake_in_the_configuration_file(start: Start, tmp_path: Pa
     file = tmp_path / "gunicorn.conf.py"
     said = not_reloaded(start, tmp_path, file, "timeout = 'none'\n")
     assert "timeout" in said
+
+
+def test_hup_with_a_broken_urlconf(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "urls_of_site.py"
+    file.write_text("from support.project.draining import urlpatterns\n")
+    said = not_reloaded(start, tmp_path, file, "LIMIT = 1 / 0\n", ROOT_URLCONF="urls_of_site")
+    assert "LIMIT = 1 / 0" in said
 
 
 @pytest.mark.needs("openssl")

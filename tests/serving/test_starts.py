@@ -1,0 +1,112 @@
+"""What is said at the start of a server about a URLconf that would fail every request."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.program import Program, python
+
+_WSGI = """
+import os
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+"""
+_SETTINGS = "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'urls'\n"
+_URLS = """
+from django.http import HttpResponse
+from django.urls import include, path
+urlpatterns = [path("", lambda request: HttpResponse("here")), path("more/", include("more"))]
+"""
+_MORE = """
+from django.urls import include, path
+urlpatterns = [path("again/", include("urls"))]
+"""
+#: Fails as a query at import does, the first time.
+_WITHOUT_DATABASE = """
+import os
+from django.db import OperationalError
+if os.environ.setdefault("ASKED", "no") == "no":
+    os.environ["ASKED"] = "yes"
+    raise OperationalError("no connection")
+urlpatterns = []
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with a project whose URLconfs include each other."""
+    for name, text in (("wsgi", _WSGI), ("settings", _SETTINGS), ("urls", _URLS), ("more", _MORE)):
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def words(backend: str) -> list[str]:
+    command = ["-m", "dualws.serving.cli", "serve", "wsgi", "--backend", backend]
+    return [*command, "--bind", "127.0.0.1:0"]
+
+
+def served(program: Program) -> bytes:
+    with urllib.request.urlopen(program.url()) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("urls", "LIMIT = 1 / 0\n", "URLconf 'urls' cannot be used: importing it raised ZeroDiv"),
+        ("more", "LIMIT = 1 / 0\n", "LIMIT = 1 / 0"),
+        ("urls", "urlpatterns = (\n", "SyntaxError: '(' was never closed"),
+        ("urls", "", "does not appear to have any patterns in it"),
+    ],
+)
+def test_a_broken_urlconf_is_said_at_once(
+    site: Path, backend: str, file: str, text: str, message: str
+) -> None:
+    (site / f"{file}.py").write_text(text)
+    done = python(site, *words(backend))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_urlconf_that_is_absent(site: Path, backend: str) -> None:
+    (site / "urls.py").unlink()
+    done = python(site, *words(backend))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "ModuleNotFoundError: No module named 'urls'" in done.stderr
+
+
+def test_urlconfs_that_include_each_other(site: Path, backend: str) -> None:
+    with Program(site, words(backend)) as program:
+        assert served(program) == b"here"
+        assert not program.stderr.text()
+
+
+def test_a_urlconf_of_middleware_is_left_to_the_request(site: Path, backend: str) -> None:
+    (site / "urls.py").rename(site / "others.py")
+    (site / "more.py").write_text("urlpatterns = []\n")
+    (site / "chooser.py").write_text(
+        "def chooser(get_response):\n"
+        "    def choose(request):\n"
+        "        request.urlconf = 'others'\n"
+        "        return get_response(request)\n"
+        "    return choose\n"
+    )
+    settings = _SETTINGS.replace("'urls'", "None") + "MIDDLEWARE = ['chooser.chooser']\n"
+    (site / "settings.py").write_text(settings)
+    with Program(site, words(backend)) as program:
+        assert served(program) == b"here"
+
+
+def test_a_database_that_fails_meanwhile_is_asked_again(site: Path, backend: str) -> None:
+    (site / "more.py").write_text(_WITHOUT_DATABASE)
+    with Program(site, words(backend)) as program:
+        assert served(program) == b"here"
+        assert "The database failed while the URLconf 'urls' was" in program.stderr.text()

@@ -100,7 +100,7 @@ def site(tmp_path: Path) -> Path:
 # -- running and stopping --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_with_a_websocket_open(
     site: Path, backend: str, number: int
 ) -> None:
@@ -117,6 +117,28 @@ def test_a_signal_ends_it_cleanly_with_a_websocket_open(
             with pytest.raises(ConnectionClosed):
                 client.recv()
         assert program.text() == line
+
+
+def test_hangup_removes_the_file_of_a_unix_socket(site: Path, backend: str) -> None:
+    path = site / "echo.sock"
+    with Program(site, words("echo", backend, "--bind", f"unix:{path}")) as program:
+        assert program.stdout.wait_for("Ctrl-C stops")
+        assert path.exists()
+        assert program.stop(signal.SIGHUP) == 0
+        assert not path.exists()
+
+
+def test_hangup_means_nothing_under_nohup(site: Path, backend: str) -> None:
+    source = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+    )
+    with Program(site, ["-c", source, *words("config", backend)]) as program:
+        url = program.url()
+        program.process.send_signal(signal.SIGHUP)
+        assert config_of(url)["bind"] == ["127.0.0.1:0"]
+        assert program.stop() == 0
 
 
 def test_several_addresses(site: Path, backend: str) -> None:

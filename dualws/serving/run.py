@@ -58,6 +58,9 @@ def serve(
         server.on_opened = on_opened
         if on_made is not None:
             on_made(server)
+        if server.certificates is not None:
+            # There it asks for the certificates to be read again.
+            drain_signals = [number for number in drain_signals if number != signal.SIGHUP]
         if server.can_drain:
             server.run(stop_signals=stop_signals, drain_signals=drain_signals)
         else:

@@ -103,11 +103,15 @@ def _run(backend: Any, name: str, options: dict[str, Any], folder: str) -> None:
     if units:
         config = dataclasses.replace(config, bind=units)
     run.show_logs()
+    endings = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # The terminal is closed, and nobody has said (with nohup) that this means nothing.
+        endings.append(signal.SIGHUP)
     run.serve(
         backend,
         application,
         config,
         lambda server: click.echo(run.banner(server, name)),
         stop_signals=(signal.SIGINT,),
-        drain_signals=(signal.SIGTERM,),
+        drain_signals=endings,
     )

@@ -38,6 +38,8 @@ def test_it_looks_and_serves_like_runserver(server: Superserver, backend: str) -
     moment = r"\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\]"
     assert server.stderr.wait_for(rf'{moment} "GET / HTTP/1.1" 200 {len(backend)}')
     assert server.stderr.wait_for(rf'{moment} "GET /static/style.css HTTP/1.1" 200 20')
+    assert server.stop() == 0
+    assert server.text().count('"GET / HTTP/1.1"') == 1
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGINT", "SIGTERM"])

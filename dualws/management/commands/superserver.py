@@ -121,8 +121,9 @@ class Command(RunserverCommand):
                 "access_log_format": "django",
             }
         )
-        run.show_logs()
+        # First: what has a handler gets no other one.
         _log_requests_as_runserver()
+        run.show_logs()
         try:
             run.serve(
                 backend,

@@ -6,7 +6,7 @@ Law: *everything that can be wrong in the settings is said before the first requ
 E001 no such setting
 E002 a setting of the wrong type
 E003 a setting out of its range, or an origin that is none
-E004 DUALWS_BACKEND names a backend that is not installed
+E004 DUALWS_BACKEND names a backend that is not installed, or whose library is not
 E005 settings that are wrong together
 W001 with ``--deploy``: DUALWS_ALLOWED_ORIGINS admits every site
 W002 gevent, and a database driver that stops all greenlets while a query runs
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -60,13 +61,28 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_backend(**kwargs: Any) -> list[checks.CheckMessage]:
-    """The backend is installed. Its plugin is not imported, only looked for."""
-    name = getattr(settings, "DUALWS_BACKEND", None)
-    installed = registry.names()
-    if not isinstance(name, str) or not name or name in installed:
-        return []
-    hint = f"Installed backends: {', '.join(installed) or 'none'}."
-    return [checks.Error(f"DUALWS_BACKEND: no backend {name!r}.", hint=hint, id="dualws.E004")]
+    """The backend is installed, and its library. Nothing is imported, only looked for."""
+    named = {
+        "DUALWS_BACKEND": getattr(settings, "DUALWS_BACKEND", None),
+        f"The environment variable {bootstrap.VARIABLE}": os.environ.get(bootstrap.VARIABLE),
+    }
+    return [
+        checks.Error(f"{where}: {what}.", hint=hint, id="dualws.E004")
+        for where, name in named.items()
+        if isinstance(name, str) and name
+        for what, hint in _not_installed(name)
+    ]
+
+
+def _not_installed(name: str) -> Iterator[tuple[str, str]]:
+    """What the backend *name* lacks, and the cure."""
+    if name not in registry.names():
+        installed = ", ".join(registry.usable_names()) or "none"
+        yield f"no backend {name!r}", f"Installed backends: {installed}."
+        return
+    command = registry.missing(name)
+    if command is not None:
+        yield f"the library of the backend {name!r} is not installed", f"Install it: {command}"
 
 
 def check_origins(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -185,21 +201,28 @@ def _without_effect(given: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def check_workers(**kwargs: Any) -> list[checks.CheckMessage]:
     """What one worker publishes does not reach the websockets of the others."""
     workers = getattr(settings, "DUALWS_WORKERS", 0)
-    if not isinstance(workers, int) or workers < 2 or getattr(settings, "DUALWS_BROKER", None):
+    if not isinstance(workers, int) or workers < 2:
         return []
     with contextlib.suppress(Exception):  # the URLconf's own check says what is wrong with it
         importlib.import_module(settings.ROOT_URLCONF)  # and with it the project's views
-    found = ", ".join(publishers())
-    if not found:
+    said = about_topics()
+    if said is None:
         return []
     return [
         checks.Warning(
-            f"Missing broker for several workers: {found} publishes to topics, which reach the "
-            "websockets of one worker only.",
-            hint="Set DUALWS_WORKERS to 0 or 1 until the topics have a broker.",
+            f"DUALWS_WORKERS is {workers}: {said}.",
+            hint="Set DUALWS_WORKERS to 0 or 1: one process serves thousands of websockets.",
             id="dualws.W006",
         )
     ]
+
+
+def about_topics() -> str | None:
+    """What to know of topics before several workers serve the project; None without any."""
+    found = ", ".join(publishers())
+    if not found:
+        return None
+    return f"publish(), used in {found}, reaches the websockets of one worker only"
 
 
 def publishers() -> list[str]:

@@ -65,6 +65,23 @@ def names() -> list[str]:
     return sorted(set(_all_names()))
 
 
+def usable_names() -> list[str]:
+    """:func:`names` without those whose :func:`missing` library is known; imports none."""
+    return [name for name in names() if missing(name) is None]
+
+
+def missing(name: str) -> str | None:
+    """The command that installs the library of the backend *name*, when it is known to be absent.
+
+    Known without an import: the library of the same name that the plugin's distribution requires
+    in an extra of that name. What else it may lack :func:`load` tells.
+    """
+    command = _requirements(name).get(_normalised(name))
+    if command is None or f"[{name}]" not in command or _is_importable(name):
+        return None
+    return command
+
+
 def load(name: str) -> type[Backend]:
     """Import the backend *name*.
 
@@ -178,10 +195,9 @@ def _checked(name: str, plugin: object) -> type[Backend]:
 
 
 def _raise_unknown(name: str) -> NoReturn:
-    installed = names()
-    near = difflib.get_close_matches(name, installed, n=1)
+    near = difflib.get_close_matches(name, names(), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(installed) or "none"
+    listed = ", ".join(usable_names()) or "none"
     raise UnknownBackend(
         f"There is no backend {name!r}.{hint} Installed backends: {listed}. "
         f"A backend of another distribution must be installed in this environment first"

@@ -215,15 +215,11 @@ class Worker(base.Worker):
         """What ``manage.py check`` cannot know: the number of workers comes from the options."""
         if self.age > 1 or self.cfg.workers < 2 or "django.conf" not in sys.modules:
             return
-        from dualws.checks import publishers
+        from dualws.checks import about_topics
 
-        found = ", ".join(publishers())
-        if found:
-            self.log.warning(
-                "%s publishes to topics, which reach the websockets of one worker only "
-                "(dualws.W006)",
-                found,
-            )
+        said = about_topics()
+        if said is not None:
+            self.log.warning("There are %d workers: %s (dualws.W006)", self.cfg.workers, said)
 
     def _share_logs(self) -> None:
         """Write what the project's LOGGING leaves alone to gunicorn's error log."""

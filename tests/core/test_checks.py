@@ -23,6 +23,7 @@ MYSQL = "django.db.backends.mysql"
 def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DUALWS_BACKEND", raising=False)
     monkeypatch.setattr("dualws.registry.names", lambda: ["gevent", "tornado"])
+    monkeypatch.setattr("dualws.registry.missing", lambda name: None)
 
 
 def found(**given: Any) -> list[tuple[str, str]]:
@@ -176,7 +177,39 @@ def test_all_of_them_are_registered_and_documented() -> None:
     assert set(re.findall(r'"dualws\.([A-Z]\d{3})"', source)) == {*errors, *warnings}
 
 
-def test_workers_need_a_broker_for_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cures = {"gevent": 'pip install "dualws[gevent]"'}
+    monkeypatch.setattr("dualws.registry.missing", cures.get)
+    project = SimpleNamespace(DUALWS_BACKEND="gevent")
+    monkeypatch.setattr(checks, "settings", project)
+    (error,) = checks.check_backend()
+    assert (error.id, error.level) == ("dualws.E004", django_checks.ERROR)
+    assert error.msg == "DUALWS_BACKEND: the library of the backend 'gevent' is not installed."
+    assert error.hint == 'Install it: pip install "dualws[gevent]"'
+    project.DUALWS_BACKEND = "gevnet"
+    (error,) = checks.check_backend()
+    assert error.hint == "Installed backends: tornado."
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("twisted", "no backend 'twisted'"),
+        ("gevent", "the library of the backend 'gevent' is not installed"),
+    ],
+)
+def test_a_variable_that_names_a_backend_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv("DUALWS_BACKEND", name)
+    monkeypatch.setattr("dualws.registry.missing", {"gevent": "pip install gevent"}.get)
+    for given in ({}, {"DUALWS_BACKEND": "tornado"}):
+        ((number, message),) = found(**given)
+        assert number == "dualws.E004"
+        assert message == f"The environment variable DUALWS_BACKEND: {said}."
+
+
+def test_topics_and_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "publishers", list)
     assert ids(DUALWS_WORKERS=2) == []
     monkeypatch.setattr(checks, "publishers", publishers)
@@ -187,7 +220,8 @@ def test_workers_need_a_broker_for_topics(monkeypatch: pytest.MonkeyPatch) -> No
     assert ids() == []
     ((name, message),) = found(DUALWS_WORKERS=2)
     assert name == "dualws.W006"
-    assert message.startswith("Missing broker for several workers: ")
+    assert message.startswith("DUALWS_WORKERS is 2: publish(), used in ")
+    assert message.endswith(", reaches the websockets of one worker only.")
     assert "shop.views" in message
     assert "dualws.pubsub" not in message
     assert ids(DUALWS_WORKERS=1000) == ["dualws.E003", "dualws.W006"]

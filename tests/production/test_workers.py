@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -73,6 +74,39 @@ def test_workers_end_when_the_arbiter_is_killed(start: Start) -> None:
     eventually(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in clients), what="workers stay"
     )
+
+
+# -- topics -------------------------------------------------------------------------------
+
+_TOPICS = """
+from django.urls import path
+from dualws import publish, websocket
+
+@websocket
+def room(request, ws):
+    ws.subscribe("room")
+    for message in ws:
+        publish("room", message)
+
+urlpatterns = [path("room/", room)]
+"""
+
+
+@pytest.mark.parametrize(("runner", "workers"), [("dualws", 2), ("gunicorn", 2), ("dualws", 1)])
+def test_a_project_with_topics_is_told_what_reaches_whom(
+    start: Start, tmp_path: Path, runner: str, workers: int
+) -> None:
+    (tmp_path / "topics.py").write_text(_TOPICS)
+    settings = json.dumps({**json.loads(SETTINGS), "ROOT_URLCONF": "topics"})
+    fleet = start(runner=runner, workers=workers, env={"DUALWS_TEST_SETTINGS": settings})
+    with open_socket(fleet, "/room/"):
+        pass
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    said = "publish(), used in topics, reaches the websockets of one worker only (dualws.W006)"
+    assert fleet.text().count(said) == workers - 1
+    if workers > 1:
+        assert f"There are 2 workers: {said}" in fleet.text()
 
 
 # -- reloading --------------------------------------------------------------------------

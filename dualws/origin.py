@@ -7,6 +7,7 @@ origin is allowed, and what is listed; a client without the header is no browser
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -27,14 +28,15 @@ def check_origin(origin: str | None, scheme: str, host: str, allowed: Iterable[s
     :param allowed: further origins: ``scheme://host[:port]``, ``scheme://*.domain``, or ``*``
     :raises HandshakeError: with status 403
     """
-    if origin is None or is_allowed(origin, f"{scheme}://{host}", allowed):
+    own = f"{scheme}://{host}"
+    if origin is None or is_allowed(origin, own, allowed):
         return
     logger.warning(
-        "refusing a websocket from a page of %r: this server is %s://%s and "
-        "DUALWS_ALLOWED_ORIGINS does not list the page's origin",
+        "refusing a websocket from a page of %r: this server is %s and "
+        "DUALWS_ALLOWED_ORIGINS does not list the page's origin%s",
         origin,
-        scheme,
-        host,
+        own,
+        _hint(origin, own),
     )
     raise HandshakeError(f"pages of {origin!r} may not open this websocket", status=403)
 
@@ -62,6 +64,31 @@ def is_allowed(origin: str, own: str, allowed: Iterable[str]) -> bool:
         ):
             return True
     return False
+
+
+def _hint(origin: str, own: str) -> str:
+    """What developers meet: their own machine under another name, and a page that has none."""
+    page, server = _parse(origin), _parse(own)
+    if origin == "null":
+        return (
+            "; 'null' is said by a page without an address (a blank tab, a file): connect from a "
+            f"page of {own}"
+        )
+    if page is None or server is None or (page[0], page[2]) != (server[0], server[2]):
+        return ""
+    if not (_is_this_machine(page[1]) and _is_this_machine(server[1])):
+        return ""
+    return (
+        f"; {page[1]} and {server[1]} are two origins: open the page as {own}, or let it connect "
+        "to its own address"
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _parse(origin: str) -> tuple[str, str, int | None] | None:

@@ -141,14 +141,17 @@ def test_websocket(serve_page: Callable[..., LiveServer]) -> None:
 
 def test_the_first_program_of_the_readme(serve_app: Serve, tmp_path: Path, key: str) -> None:
     readme = (ROOT / "README.md").read_text()
-    block = re.search(r"^# settings\.py\n.*?^```$", readme, re.M | re.S)
+    block = re.search(r"^# mysite/settings\.py\n.*?^```$", readme, re.M | re.S)
     assert block is not None
-    parts = re.split(r"^# (\w+)\.py\n", block[0].removesuffix("```"), flags=re.M)
+    parts = re.split(r"^# mysite/(\w+)\.py\n", block[0].removesuffix("```"), flags=re.M)
     files = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert list(files) == ["settings", "views", "urls"]
-    (tmp_path / "readme_views.py").write_text(files["views"])
-    imports = "import readme_views as views"
-    (tmp_path / "guide_site.py").write_text(SITE.format(imports=imports, paths=files["urls"]))
+    package = tmp_path / "mysite"
+    package.mkdir()
+    for name in ("views", "urls"):
+        (package / f"{name}.py").write_text(files[name])
+    paths = 'path("", include("mysite.urls"))'
+    (tmp_path / "guide_site.py").write_text(SITE.format(imports="", paths=paths))
     settings = {"ROOT_URLCONF": "guide_site", "LOGIN_URL": "/members/enter/"}
     server = serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps(settings)})
     with open_socket(server, f"/rooms/{key}/") as somebody:

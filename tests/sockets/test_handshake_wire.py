@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -227,6 +228,32 @@ def test_a_page_of_another_origin_is_refused_and_logged(live: LiveServer, path: 
     match = live.stderr.wait_for(r"refusing a websocket.*evil\.example.*", start=start)
     assert match is not None
     assert live.netloc in match[0]
+
+
+@pytest.mark.parametrize(
+    ("origin", "hint"),
+    [
+        ("http://localhost:{port}", "localhost and 127.0.0.1 are two origins: .*http://{netloc}"),
+        ("http://[::1]:{port}", "::1 and 127.0.0.1 are two origins: .*http://{netloc}"),
+        ("null", "'null' is said by a page without an address .*http://{netloc}"),
+        ("http://localhost:1", None),
+        ("https://localhost:{port}", None),
+        ("http://localhost.example:{port}", None),
+        ("http://127.0.0.1.example:{port}", None),
+    ],
+)
+def test_the_log_knows_why_pages_of_this_machine_are_refused(
+    live: LiveServer, origin: str, hint: str | None
+) -> None:
+    start = live.stderr.position
+    parts = {"netloc": live.netloc, "port": live.netloc.partition(":")[2]}
+    assert answer(live, "/ws/echo/", Origin=origin.format(**parts))[0] == 403
+    match = live.stderr.wait_for(r"refusing a websocket.*", start=start)
+    assert match is not None
+    if hint is None:
+        assert match[0].endswith("does not list the page's origin")
+    else:
+        assert re.search(f"page's origin; {hint.format(**parts)}", match[0]), match[0]
 
 
 @pytest.mark.parametrize("path", ["/ws/echo/", "/ws/inside/"])

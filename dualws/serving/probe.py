@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from dualws import bootstrap
-from dualws.errors import ApplicationNotFound, ConfigurationError
+from dualws.errors import ApplicationNotFound, BackendError, ConfigurationError
 from dualws.serving import explain
 from dualws.serving.child import interpreter
 
@@ -37,15 +37,25 @@ def probe_backend(application: str | None) -> object:
     return probe_settings(application).get(bootstrap.VARIABLE)
 
 
-def probe_settings(application: str | None) -> dict[str, Any]:
+def probe_settings(
+    application: str | None, *, loading: bool = False, option: str | None = None
+) -> dict[str, Any]:
     """The ``DUALWS_`` settings whose values JSON can express, as a child process sees them.
 
     :param application: ``MODULE[:NAME]``, used when DJANGO_SETTINGS_MODULE is not set; None
         to look at that variable only
+    :param loading: the child loads the backend too, so that one that cannot be is known
+    :param option: value of ``--backend``, which counts before the settings then
     :raises ApplicationNotFound: the application's module cannot be imported
+    :raises BackendError: the backend cannot be loaded
     :raises ConfigurationError: the settings cannot be imported
     """
-    question = {"path": list(map(str, sys.path)), "module": (application or "").partition(":")[0]}
+    question = {
+        "path": list(map(str, sys.path)),
+        "module": (application or "").partition(":")[0],
+        "loading": loading,
+        "option": option,
+    }
     child = subprocess.run(
         [*interpreter(), "-c", _CHILD],
         input=json.dumps(question).encode(),
@@ -62,6 +72,8 @@ def probe_settings(application: str | None) -> dict[str, Any]:
         ) from None
     if "application" in answer:
         raise ApplicationNotFound(answer["application"])
+    if "backend" in answer:
+        raise BackendError(answer["backend"])
     if "settings" in answer:
         raise ConfigurationError(answer["settings"])
     values: dict[str, Any] = answer["values"]
@@ -113,15 +125,31 @@ def _is_json(value: object) -> bool:
     return True
 
 
+def _loaded(values: dict[str, Any], option: str | None) -> dict[str, object]:
+    """In the child: the answer with *values* when the backend can be loaded, or why it cannot."""
+    from dualws import registry
+
+    named = values.get(bootstrap.VARIABLE)
+    choice = bootstrap.choose_without_settings(option) or bootstrap.choose_from_settings(named)
+    try:
+        registry.load(choice.name)
+    except BackendError as error:
+        return {"backend": str(error)}
+    return {"values": values}
+
+
 def main(question: dict[str, Any]) -> NoReturn:
     """In the child: answer *question* on standard output and end.
 
-    :param question: ``module``: the application's module, or an empty string
+    :param question: ``module``: the application's module, or an empty string; ``loading``: whether
+        to load the backend; ``option``: value of ``--backend``
     """
     # Whatever the settings print goes to stderr; the answer has stdout for itself.
     answer_to = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    answer = _answer(question["module"])
+    answer: dict[str, Any] = _answer(question["module"])
+    if question["loading"] and "values" in answer:
+        answer = _loaded(answer["values"], question["option"])
     with answer_to:
         json.dump(answer, answer_to)
     sys.stderr.flush()

@@ -27,7 +27,7 @@ from gunicorn.errors import AppImportError, HaltServer
 
 from dualws import bootstrap, conf
 from dualws.contract import ServerConfig, WSGIApplication
-from dualws.errors import ApplicationNotFound
+from dualws.errors import AddressUnavailable, ApplicationNotFound
 from dualws.serving import listen, rehearsal, unix
 from dualws.serving.probe import probe_settings
 
@@ -210,9 +210,9 @@ def serve(
     :param folder: where this process was started
     :param announce: called with the addresses, the backend and the number of workers
     :raises ConfigurationError: something must be changed first
-    :raises AddressUnavailable: an address cannot be listened on
+    :raises AddressUnavailable: an address, of figures too, cannot be listened on
     """
-    given = probe_settings(application)
+    given = probe_settings(application, loading=True, option=backend)
     named = given.pop(bootstrap.VARIABLE, None)
     choice = bootstrap.choose_without_settings(backend) or bootstrap.choose_from_settings(named)
     if backend:
@@ -220,6 +220,11 @@ def serve(
         os.environ[bootstrap.VARIABLE] = choice.name
     bootstrap.announce(choice)
     config = conf.make_config(given, options)
+    try:
+        listen.try_addresses(config.metrics_bind)
+    except AddressUnavailable as error:
+        origin = "--metrics-bind" if options.get("metrics_bind") else "DUALWS_METRICS_BIND"
+        raise AddressUnavailable(f"{origin}: {error}") from error
     binds = bool(options.get("bind")) or "DUALWS_BIND" in given
     app = Workers(application, options, config, binds, file)
     sockets: list[Any] = []

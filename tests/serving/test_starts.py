@@ -1,12 +1,14 @@
-"""What is said at the start of a server about a URLconf that would fail every request."""
+"""What keeps a server from starting is said in one message, before anything is announced."""
 
 from __future__ import annotations
 
+import socket
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from support.distributions import install
 from support.program import Program, python
 
 _WSGI = """
@@ -49,6 +51,16 @@ def words(backend: str) -> list[str]:
     return [*command, "--bind", "127.0.0.1:0"]
 
 
+def refused(site: Path, *words: str, **env: str) -> str:
+    """The one message of a server that does not start."""
+    done = python(site, *words, env=env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+    return done.stderr.removeprefix("Error: ")
+
+
 def served(program: Program) -> bytes:
     with urllib.request.urlopen(program.url()) as answer:
         body: bytes = answer.read()
@@ -68,19 +80,12 @@ def test_a_broken_urlconf_is_said_at_once(
     site: Path, backend: str, file: str, text: str, message: str
 ) -> None:
     (site / f"{file}.py").write_text(text)
-    done = python(site, *words(backend))
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith("Error: ")
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert message in refused(site, *words(backend))
 
 
 def test_a_urlconf_that_is_absent(site: Path, backend: str) -> None:
     (site / "urls.py").unlink()
-    done = python(site, *words(backend))
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "ModuleNotFoundError: No module named 'urls'" in done.stderr
+    assert "ModuleNotFoundError: No module named 'urls'" in refused(site, *words(backend))
 
 
 def test_urlconfs_that_include_each_other(site: Path, backend: str) -> None:
@@ -110,3 +115,43 @@ def test_a_database_that_fails_meanwhile_is_asked_again(site: Path, backend: str
     with Program(site, words(backend)) as program:
         assert served(program) == b"here"
         assert "The database failed while the URLconf 'urls' was" in program.stderr.text()
+
+
+@pytest.mark.parametrize("origin", ["--metrics-bind", "DUALWS_METRICS_BIND"])
+def test_workers_whose_port_of_figures_is_taken(site: Path, backend: str, origin: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [*words(backend), "--workers", "2"]
+        if origin == "--metrics-bind":
+            command += [origin, address]
+        else:
+            (site / "settings.py").write_text(f"{_SETTINGS}{origin} = [{address!r}]\n")
+        said = refused(site, *command)
+    assert said.startswith(f"{origin}: Cannot listen on {address}: port")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("chosen_by", ["option", "environment", "settings"])
+def test_workers_whose_backend_lacks_its_library(site: Path, chosen_by: str) -> None:
+    install(
+        site / "packages",
+        "dualws-made-up",
+        backends={"made": "made_up:Backend"},
+        modules={"made_up": "import absent_library\n"},
+        requires=["absent-library>=2; extra == 'made'"],
+    )
+    command, env = [*words("made"), "--workers", "2"], {"PYTHONPATH": str(site / "packages")}
+    if chosen_by != "option":
+        place = command.index("--backend")
+        del command[place : place + 2]
+    if chosen_by == "environment":
+        env["DUALWS_BACKEND"] = "made"
+    if chosen_by == "settings":
+        (site / "settings.py").write_text(f"{_SETTINGS}DUALWS_BACKEND = 'made'\n")
+    said = refused(site, *command, **env)
+    assert said.startswith("The backend 'made' needs the library 'absent_library', which is not")
+    assert len(said.splitlines()) == 1
+
+
+def test_workers_on_an_unknown_backend(site: Path) -> None:
+    assert "no backend 'nothing'" in refused(site, *words("nothing"), "--workers", "2")

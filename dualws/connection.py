@@ -179,15 +179,14 @@ class Connection(Living):
         inbox = self._inbox
         ready = None
         while True:
-            for event in stream.feed(data, _PARSE_LIMIT):
-                kind = type(event)
-                if kind is str or kind is bytes:
-                    self.messages_in += 1
-                    if not self._end:
-                        inbox.append(event)  # type: ignore[arg-type]  # a message, as kind says
-                        self._inbox_bytes += len(event)
-                else:
-                    ready = self._act(event) or ready
+            events = stream.feed(data, _PARSE_LIMIT)
+            if stream.only_messages and not self._end:
+                self.messages_in += len(events)
+                inbox += events  # type: ignore[arg-type]  # they are what the stream says
+                self._inbox_bytes += sum(map(len, events))
+            else:
+                for event in events:
+                    ready = self._sort(event) or ready
             # The handler that takes a message goes on with the rest. Without a message (pings
             # alone) it is not woken, and after the end only the peer's close frame matters.
             if not stream.pending or (inbox and not self._end):
@@ -206,8 +205,13 @@ class Connection(Living):
             self._transport.pause_reading()
         return ready
 
-    def _act(self, event: Event) -> Callable[[], object] | None:
-        if type(event) is Ping:
+    def _sort(self, event: Event) -> Callable[[], object] | None:
+        if isinstance(event, str | bytes):
+            self.messages_in += 1
+            if not self._end:
+                self._inbox.append(event)
+                self._inbox_bytes += len(event)
+        elif type(event) is Ping:
             if self._pongs is None:
                 self._pongs = deque(maxlen=PINGS)
             self._pongs.append(event.data)
@@ -375,14 +379,8 @@ class Connection(Living):
         :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
         :raises TimeoutError: nothing came in time
         """
-        waiter = self._waiter
-        if waiter is None:
-            make = getattr(self._transport, "waiter", self.runtime.waiter)
-            waiter = self._waiter = make()
-        lock = self._lock
-        wake = waiter.wake
         while True:
-            with lock:
+            with self._lock:
                 # As take(), which this is for nearly all messages.
                 if self._inbox:
                     return self._pop()  # type: ignore[return-value]  # no pongs here
@@ -393,7 +391,11 @@ class Connection(Living):
                     self._flush()
                 if self._ready is not None:
                     self._refuse_second()
-                self._ready = wake
+                waiter = self._waiter
+                if waiter is None:
+                    make = getattr(self._transport, "waiter", self.runtime.waiter)
+                    waiter = self._waiter = make()
+                self._ready = waiter.wake
             try:
                 woken = waiter.wait(timeout)
             except BaseException:  # killed while it waited

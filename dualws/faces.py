@@ -426,7 +426,11 @@ class WebSocket(Face):
             return
         frame = message_frame(data, binary, compress, connection.deflate)
         if self.waits:
-            connection.send(frame)
+            # As connection.send(), which this is for nearly all messages.
+            if connection.behind:
+                connection.send(frame)
+            elif not connection.write(frame):
+                connection.wait_for_peer()
         elif not connection.send_nowait(frame):
             raise connection.closed_error()
 

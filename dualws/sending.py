@@ -117,9 +117,9 @@ class Sender(ABC):
         :raises SendTimeout: the peer took nothing for ``send_timeout`` seconds
         """
         if self.behind and not self.closed:
-            self._wait_for_peer()
+            self.wait_for_peer()
         if not self.write(frame):
-            self._wait_for_peer()
+            self.wait_for_peer()
 
     def write(self, frame: Outgoing) -> bool:
         """Send a frame without waiting.
@@ -312,7 +312,7 @@ class Sender(ABC):
         if self.write_fragment(frame):
             return
         if wait:
-            self._wait_for_peer(own=True)
+            self.wait_for_peer(own=True)
         else:
             self._too_slow("its buffer is full")
             raise self.closed_error()
@@ -402,7 +402,9 @@ class Sender(ABC):
 
     # -- a slow peer ---------------------------------------------------------------
 
-    def _wait_for_peer(self, *, own: bool = False) -> None:
+    def wait_for_peer(self, *, own: bool = False) -> None:
+        """Wait until the send buffer has room; *own* and what is raised as :meth:`when_drained`,
+        :meth:`check_progress`."""
         waiter = self.runtime.waiter()
         wake = waiter.wake
         self.behind = True

@@ -112,6 +112,7 @@ class Stream:
         "discarding",
         "expect_masking",
         "max_size",
+        "only_messages",
         "pending",
     )
 
@@ -128,6 +129,8 @@ class Stream:
         self.always_mask = always_mask
         #: whether :meth:`feed` stopped at its limit: call it again with ``b""``
         self.pending = False
+        #: whether what :meth:`feed` returned last is messages and nothing else
+        self.only_messages = True
         self._deflate = deflate
         #: largest second byte of a frame that is short, masked, and within the limit
         self._short = 0x80 + min(125, max_size) if expect_masking else 0
@@ -165,6 +168,7 @@ class Stream:
             whatever is fed afterwards is dropped.
         """
         events: list[Event] = []
+        self.only_messages = True
         if self._over:
             self.pending = False
             return events
@@ -187,6 +191,7 @@ class Stream:
 
     def _fail(self, failed: _Failed, events: list[Event]) -> list[Event]:
         events.append(failed.failure)
+        self.only_messages = False
         self._end()
         return events
 
@@ -421,6 +426,7 @@ class Stream:
             raise _Failed(1007, "invalid compressed data") from None
 
     def _control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
+        self.only_messages = False
         if opcode == PING:
             events.append(Ping(payload))
         elif opcode == PONG:

@@ -31,11 +31,11 @@ class Cost:
 #: no profile function reaches: only what the hub does for it is counted. On Tornado a thread that
 #: reads for itself polls before each message.
 ECHOES = {
-    ("/echo/", 1): {"gevent": Cost(60, 2.1), "tornado": Cost(65, 3.1)},
-    ("/echo/", 16): {"gevent": Cost(37, 1.1), "tornado": Cost(37, 1.1)},
-    ("/async/echo/", 1): {"gevent": Cost(34, 2.1), "tornado": Cost(62, 2.1)},
-    ("/async/echo/", 16): {"gevent": Cost(10, 1.1), "tornado": Cost(37, 1.1)},
-    ("/events/echo/", 1): {"gevent": Cost(88, 2.1), "tornado": Cost(84, 2.1)},
+    ("/echo/", 1): {"gevent": Cost(44, 2.1), "tornado": Cost(45, 3.1)},
+    ("/echo/", 16): {"gevent": Cost(27, 1.1), "tornado": Cost(27, 1.1)},
+    ("/async/echo/", 1): {"gevent": Cost(30, 2.1), "tornado": Cost(49, 2.1)},
+    ("/async/echo/", 16): {"gevent": Cost(8, 1.1), "tornado": Cost(27, 1.1)},
+    ("/events/echo/", 1): {"gevent": Cost(52, 2.1), "tornado": Cost(56, 2.1)},
 }
 # On gevent a read asks first and waits then: once or twice, as the client is quick or not.
 REQUESTS = {"gevent": Cost(730, 3.1), "tornado": Cost(985, 3.1)}

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from dualws import bootstrap
-from dualws.errors import BackendError, ConfigurationError
+from dualws.errors import BackendError, BrokenBackend, ConfigurationError
 from dualws.serving.supervise import LIFELINE, RELOAD, become, command
 
 if TYPE_CHECKING:
@@ -208,7 +208,11 @@ def _print(error: Exception) -> None:
     import traceback
 
     sys.stdout.flush()
-    traceback.print_exception(error)
+    if isinstance(error, BackendError) and not isinstance(error, BrokenBackend):
+        # Its message says everything; only the plugin's own mistake is in a traceback.
+        sys.stderr.write(f"Error: {error}\n")
+    else:
+        traceback.print_exception(error)
     sys.stderr.flush()
 
 

@@ -66,7 +66,8 @@ def test_it_follows_the_backend_of_the_settings(site: Path, tmp_path: Path, back
     with Superserver(site, env={"PYTHONPATH": str(packages)}) as server:
         assert read(server.started()) == backend
         settings.write_text(right + "DUALWS_BACKEND = 'absent'\n")
-        assert server.stderr.wait_for(r"There is no backend 'absent'"), server.text()
+        assert server.stderr.wait_for(r"(?m)^Error: There is no backend 'absent'"), server.text()
+        assert "Traceback" not in server.text()
         settings.write_text(right + "DUALWS_BACKEND = 'third' # found\n")
         assert read(server.started()) == "third"
         settings.write_text(right)

@@ -322,6 +322,19 @@ def test_an_application_that_is_not_there(
         assert "load.py" not in text
 
 
+@pytest.mark.parametrize("application", ["mysite", "mysite.settings"])
+def test_the_module_beside_the_one_that_is_named(
+    site: Path, backend: str, application: str
+) -> None:
+    (site / "mysite").mkdir()
+    for name in ("__init__", "settings"):
+        (site / "mysite" / f"{name}.py").write_text("SECRET_KEY = 'x'\n")
+    command = ("serve", application, "--backend", backend)
+    assert "mysite.wsgi" not in refused(site, *command)
+    (site / "mysite" / "wsgi.py").write_text(_CONFIG)
+    assert refused(site, *command).endswith("Did you mean mysite.wsgi?")
+
+
 def test_a_wrong_settings_module(site: Path, backend: str) -> None:
     text = refused(
         site, "serve", "wsgi", "--backend", backend, DJANGO_SETTINGS_MODULE="mysite.settings"
@@ -454,7 +467,15 @@ def test_version_and_help_import_no_command(tmp_path: Path) -> None:
 def test_an_unknown_command(tmp_path: Path) -> None:
     done = python(tmp_path, "-m", "dualws.serving.cli", "sevre")
     assert done.returncode == 2
-    assert "No such command 'sevre'" in done.stderr
+    assert "No such command 'sevre'. Did you mean 'serve'?" in done.stderr
+    done = python(tmp_path, "-m", "dualws.serving.cli", "xyz")
+    assert done.stderr.endswith("No such command 'xyz'.\n")
+
+
+def test_python_m_dualws(tmp_path: Path) -> None:
+    done = python(tmp_path, "-m", "dualws", "--version")
+    assert done.stdout == f"dualws {dualws.__version__}\n"
+    assert "Usage: dualws serve " in python(tmp_path, "-m", "dualws", "serve", "--help").stdout
 
 
 def test_help_of_serve_tells_every_default(tmp_path: Path) -> None:

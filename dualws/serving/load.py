@@ -7,7 +7,9 @@ would fail every request.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import inspect
 import logging
 import sys
@@ -108,6 +110,9 @@ def _visit(resolver: Any, seen: set[int]) -> None:
 
 
 def _absent(module: str, attribute: str, contents: dict[str, object]) -> str:
+    near = _wsgi_beside(module)
+    if near is not None:
+        return f"The module {module!r} has no {attribute!r}. Did you mean {near}?"
     candidates = [
         key
         for key, value in contents.items()
@@ -118,3 +123,13 @@ def _absent(module: str, attribute: str, contents: dict[str, object]) -> str:
         f"The module {module!r} has no {attribute!r}.{known} "
         f"Name the application after a colon: {module}:NAME"
     )
+
+
+def _wsgi_beside(module: str) -> str | None:
+    """The module ``wsgi`` of the package *module*, or of the package that *module* is in."""
+    for package in dict.fromkeys((module, module.rpartition(".")[0])):
+        name = f"{package}.wsgi"
+        with contextlib.suppress(ImportError, ValueError):
+            if package and name != module and importlib.util.find_spec(name) is not None:
+                return name
+    return None

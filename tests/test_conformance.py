@@ -168,7 +168,8 @@ def test_the_command_without_a_backend_of_that_name() -> None:
     words = [sys.executable, "-m", "dualws_conformance", "--backend", "nonesuch"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT * 4, check=False)
     assert done.returncode == 2
-    assert "There is no backend 'nonesuch'" in done.stderr
+    assert done.stderr.startswith("Error: There is no backend 'nonesuch'")
+    assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
 
 

@@ -113,6 +113,10 @@ class LiveServer:
         announced = self._stdout.wait_for(_ANNOUNCED, STARTING)
         if announced is None:
             self.stop()
+            said = self._stderr.text
+            if self.process.returncode == 2 and said.startswith("Error: "):
+                # As ``dualws serve`` says what must be changed first.
+                raise ServerError(said.removeprefix("Error: ").rstrip())
             raise ServerError(
                 f"the backend {backend!r} serves nothing: {' '.join(command[1:])} announced no "
                 f"address and printed:\n{self._stdout.text}{self._stderr.text}"

@@ -28,8 +28,10 @@ _logger = logging.getLogger("dualws.blocked")
 AGAIN = 60.0
 #: Seconds between two beats at most: the loop's lag is known that well.
 _BEAT = 0.25
-#: Innermost lines of a stack that are shown.
-_SHOWN = 30
+#: Innermost calls of a stack that are shown, and as many as lead from the project's to there, at
+#: most. What is further out, a server's and Django's middleware, is the same for all.
+_SHOWN = 12
+_SHOWN_AT_MOST = 30
 #: Culprits that are remembered.
 _KEPT = 256
 
@@ -179,7 +181,8 @@ class Watchdog:
         seeing = self._server.seeing
         if seeing is not None:
             seeing.blocked()
-        culprit = _culprit(frame)
+        calls, blocking = _culprit(frame)
+        culprit = f"{blocking.f_code.co_qualname} ({blocking.f_code.co_filename})"
         now = time.monotonic()
         last = self._logged.get(culprit)
         if last is not None and now - last < AGAIN:
@@ -187,7 +190,8 @@ class Watchdog:
         if len(self._logged) >= _KEPT:
             self._logged.clear()
         self._logged[culprit] = now
-        stack = "".join(traceback.format_stack(frame)[-_SHOWN:])
+        shown = min(max(calls, _SHOWN), _SHOWN_AT_MOST)
+        stack = "".join(traceback.format_list(traceback.extract_stack(frame)[-shown:]))
         _logger.warning(
             "the loop of this process has been blocked for over %g s, and every connection with "
             "it, by %s. The stack now:\n%s",
@@ -197,16 +201,18 @@ class Watchdog:
         )
 
 
-def _culprit(frame: FrameType) -> str:
-    """The innermost function that is the project's, or else the innermost."""
+def _culprit(frame: FrameType) -> tuple[int, FrameType]:
+    """The innermost function that is the project's, or else the innermost; how far in it is."""
     look: FrameType | None = frame
+    calls = 1
     while look is not None:
-        path = os.path.realpath(look.f_code.co_filename)
-        if not path.startswith((_OWN, *_LIBRARY)) and not path.startswith("<"):
-            frame = look
-            break
+        name = look.f_code.co_filename
+        own = os.path.realpath(name).startswith((_OWN, *_LIBRARY))
+        if not own and not name.startswith("<"):
+            return calls, look
         look = look.f_back
-    return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename})"
+        calls += 1
+    return 1, frame
 
 
 def start_thread(server: Server, function: Callable[..., object], *args: object) -> None:

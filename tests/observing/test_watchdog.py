@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+import pytest
 
 from dualws.config import ServerConfig
+from dualws.observing.watchdog import Watchdog
 from support.crowd import answer, open_socket
 from support.timing import eventually
 
@@ -74,6 +82,39 @@ def test_nothing_is_said_of_a_server_that_is_only_busy(serve_app: Serve, key: st
             server.get("/release/", key=key)
     server.stop()
     assert "blocked" not in server.output()
+
+
+@pytest.mark.parametrize(("calls", "shown"), [(0, 12), (20, 21), (60, 30)])
+@pytest.mark.parametrize("file", ["threading.py", "<frozen made_up>"])
+def test_the_stack_is_short_and_begins_with_the_projects_call(
+    caplog: pytest.LogCaptureFixture, calls: int, shown: int, file: str
+) -> None:
+    """*calls* of a library lie between the project and what blocks."""
+    where = file if file.startswith("<") else str(Path(sysconfig.get_path("stdlib"), file))
+    library: dict[str, Any] = {}
+    # A function for each call: repeated lines of a stack are shown as one.
+    source = "def down1(do):\n    do()\n"
+    for depth in range(2, 61):
+        source += f"def down{depth}(do):\n    down{depth - 1}(do)\n"
+    exec(compile(source, where, "exec"), library)
+    server = SimpleNamespace(
+        config=ServerConfig(), seeing=None, runtime=SimpleNamespace(waiter=lambda: None)
+    )
+    frames: list[FrameType] = []
+
+    def innermost() -> None:
+        frames.append(sys._getframe())
+
+    def project() -> None:
+        library[f"down{calls}"](innermost) if calls else innermost()
+
+    library["down40"](project)
+    frame = frames[0].f_back if calls else frames[0]
+    assert frame is not None
+    Watchdog(server)._report(frame)  # type: ignore[arg-type]
+    (line,) = caplog.messages
+    assert ("innermost" if not calls else "project") in line.partition(". The stack")[0]
+    assert line.count("  File ") == shown
 
 
 def test_it_can_be_switched_off(serve_app: Serve) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias
 
 from dualws.contract import Environ
-from dualws.observing.entries import CLOSE, FORMATS, OPEN, Entry, plain
+from dualws.observing.entries import CLOSE, FORMATS, OPEN, Entry, django, plain, server_time
 
 _logger = logging.getLogger("dualws.access")
 
@@ -24,7 +24,7 @@ def to_logger(format: str) -> AccessLog:
     """Log to ``dualws.access``.
 
     The records have the attributes ``entry``, ``request`` (the environ) and ``status_code``, by
-    which Django's ``ServerFormatter`` colours.
+    which Django's ``ServerFormatter`` colours, and in the format ``django`` its ``server_time``.
 
     :param format: ``combined``, ``common``, ``json`` or ``django``
     """
@@ -33,6 +33,8 @@ def to_logger(format: str) -> AccessLog:
     def write(entry: Entry, environ: Environ) -> None:
         if _logger.isEnabledFor(logging.INFO):
             extra = {"entry": entry, "request": environ, "status_code": entry.status}
+            if text is django:
+                extra["server_time"] = server_time()
             _logger.info("%s", text(entry), extra=extra)
 
     return write

@@ -104,12 +104,23 @@ def combined(entry: Entry) -> str:
 
 
 def _common(entry: Entry) -> str:
-    now = time.localtime()
-    moment = f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{time.strftime('%Y:%H:%M:%S %z', now)}"
     return (
-        f"{_word(entry.address)} - {_word(entry.user)} [{moment}] "
+        f"{_word(entry.address)} - {_word(entry.user)} [{_now('%Y:%H:%M:%S %z')}] "
         f'"{plain(_request_line(entry))}" {entry.status} {entry.length}'
     )
+
+
+def server_time() -> str:
+    """The moment as ``runserver`` writes it before a request; :func:`django` leaves it out.
+
+    The formatter of Django's logger ``django.server`` puts it there.
+    """
+    return _now("%Y %H:%M:%S")
+
+
+def _now(rest: str) -> str:
+    now = time.localtime()
+    return f"{now.tm_mday:02}/{_MONTHS[now.tm_mon - 1]}/{time.strftime(rest, now)}"
 
 
 #: Log formats have English months, whatever the locale is.

@@ -122,6 +122,14 @@ def show_access_log() -> None:
     access = logging.getLogger("dualws.access")
     if not access.handlers:
         lines = logging.StreamHandler(sys.stdout)
-        lines.setFormatter(logging.Formatter("%(message)s"))
+        lines.setFormatter(_AccessLine())
         access.addHandler(lines)
         access.propagate = False
+
+
+class _AccessLine(logging.Formatter):
+    """A line as it is; in the format ``django`` the time belongs to the formatter."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = getattr(record, "server_time", None)
+        return f"[{moment}] {record.getMessage()}" if moment else record.getMessage()

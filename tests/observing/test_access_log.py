@@ -49,6 +49,13 @@ def test_a_request(serve_app: Serve) -> None:
     )
 
 
+def test_a_request_as_runserver_prints_it(serve_app: Serve) -> None:
+    server = serve(serve_app, "django")
+    length = len(server.get("/status/404/").body)
+    moment = r"\[\d\d/[A-Z][a-z]{2}/\d{4} \d\d:\d\d:\d\d\]"
+    line(server, rf'{moment} "GET /status/404/ HTTP/1\.1" 404 {length}')
+
+
 def test_a_websocket(serve_app: Serve) -> None:
     server = serve(serve_app, "json")
     with Member(server, "ada").open("/ws/echo/?a=1") as client:

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
@@ -154,8 +153,6 @@ class _ToRunserverLog(logging.Handler):
     """Hands request lines to the logger that runserver writes them to, with its colours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        moment = time.localtime(record.created)
-        record.server_time = time.strftime("%d/%b/%Y %H:%M:%S", moment)
         logging.getLogger("django.server").handle(record)
 
 

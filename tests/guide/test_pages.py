@@ -20,6 +20,7 @@ from support.crowd import answer, ask, open_socket
 from support.frames import TEXT, build, read_frame
 from support.member import Member
 from support.server import LiveServer
+from support.timing import eventually
 
 Serve = Callable[..., LiveServer]
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +138,30 @@ def test_websocket(serve_page: Callable[..., LiveServer]) -> None:
         assert ask(client) == "tick"
         client.send(build(frames.CLOSE, frames.close_payload(4000)))
         assert read_frame(client).close_code == 4000
+
+
+def test_topics(serve_page: Callable[..., LiveServer]) -> None:
+    server = serve_page("topics", "import guide_topics", 'path("g/", include(guide_topics))')
+    with open_socket(server, "/g/room/blue/") as ada:
+        # Who hears itself is subscribed.
+        assert ask(ada, b"here") == "here"
+        with open_socket(server, "/g/room/blue/") as grace:
+            assert ask(grace, b"here, too") == answer(ada) == "here, too"
+            with open_socket(server, "/g/room/red/") as other:
+                assert ask(other, b"alone") == "alone"
+            assert ask(ada, b"hello") == answer(grace) == "hello"
+    with open_socket(server, "/g/prices/") as buyer:
+        buyer.send(build(TEXT, b"tea"))
+        eventually(
+            lambda: server.get("/g/set-price/tea/3/").body == b"1 were told",
+            what="not subscribed",
+        )
+        assert answer(buyer) == "tea 3"
+        buyer.send(build(TEXT, b"-tea"))
+        eventually(
+            lambda: server.get("/g/set-price/tea/4/").body == b"0 were told",
+            what="still subscribed",
+        )
 
 
 def test_the_first_program_of_the_readme(serve_app: Serve, tmp_path: Path, key: str) -> None:

@@ -1,4 +1,4 @@
-"""The programs of the guide's pages on the websocket and on testing.
+"""The programs of the guide's pages on the websocket and on testing, and the test of topics.
 
 Law: what a page shows is what runs here, to the letter: its blocks begin with a comment that
 names their file.
@@ -20,8 +20,8 @@ BLOCK = re.compile(r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.M 
 
 @pytest.fixture
 def guide(tmp_path: Path) -> Path:
-    """A folder with the programs of both pages."""
-    for page in ("websocket", "testing"):
+    """A folder with the programs of the pages."""
+    for page in ("websocket", "testing", "topics"):
         for block in BLOCK.finditer((GUIDE / f"{page}.md").read_text()):
             code = block["code"]
             if "tornado" not in chosen():
@@ -32,6 +32,10 @@ def guide(tmp_path: Path) -> Path:
 
 def test_the_client(guide: Path) -> None:
     django_tests(guide, "guide_testing")
+
+
+def test_topics(guide: Path) -> None:
+    django_tests(guide, "guide_topics_tests")
 
 
 def test_the_live_server(guide: Path) -> None:

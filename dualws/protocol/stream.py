@@ -6,22 +6,18 @@ and stored piece by piece, so bad UTF-8 fails at its first byte and a large mess
 costs linear time. A compressed message (RFC 7692) is inflated as it comes, and never past
 the size limit. The first error ends the stream: nothing after it is parsed.
 
-The stream also keeps ws4py's ``Stream`` interface for building messages, because
-handlers written for ws4py hold one.
 """
 
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dualws.protocol import frames
+from dualws.protocol.builder import Builder
 from dualws.protocol.deflate import Deflate, InvalidData
 from dualws.protocol.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from dualws.protocol.masking import unmask, unmask_slice
-
-if TYPE_CHECKING:
-    from ws4py.messaging import BinaryMessage, CloseControlMessage, TextMessage
 
 
 class Ping(NamedTuple):
@@ -84,7 +80,7 @@ def _invalid_text() -> _Failed:
     return _Failed(1007, "invalid UTF-8 in a text message")
 
 
-class Stream:
+class Stream(Builder):
     """The receiving side of one connection, and ws4py's way to build what is sent.
 
     :param max_size: largest message in bytes, after inflating; a larger one fails with 1009
@@ -99,6 +95,7 @@ class Stream:
         "_decoder",
         "_deflate",
         "_fin",
+        "_incomplete",
         "_inflated",
         "_joined",
         "_key",
@@ -146,6 +143,7 @@ class Stream:
         self._joined = 0  # how many of them are not to be joined again
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._incomplete = False  # a character of it
         # its frame under way, if the payload is not complete
         self._left = 0
         self._key = b""
@@ -241,6 +239,20 @@ class Stream:
                     events.append(payload.decode() if first == _WHOLE_TEXT else payload)
                     position = stop
                     continue
+            if (
+                not first & 0x7F
+                and 0x80 <= second <= short
+                and self._opcode
+                and not self._compressed
+                and position + 6 + second - 0x80 <= end
+                and self._size + second - 0x80 <= self.max_size
+            ):
+                # The same of a message in small fragments.
+                start = position + 6
+                position = start + second - 0x80
+                self._fin = first >= _FIN
+                self._add(unmask(data[start:position], data[start - 4 : start]), events)
+                continue
             stop = self._frame(data, position, events)
             if stop == position:
                 break
@@ -343,6 +355,7 @@ class Stream:
             self._joined = 0
             if opcode == TEXT:
                 self._decoder = _DECODER()
+                self._incomplete = False
         self._fin = first >= _FIN
 
     def _take(self, piece: bytes, events: list[Event]) -> None:
@@ -373,22 +386,25 @@ class Stream:
         """Keep a piece of the message, found to be UTF-8 so far if it is text."""
         self._size += len(data)
         part: str | bytes = data
-        if self._decoder is not None:
+        if self._decoder is None:
+            pass
+        elif data.isascii() and not self._incomplete:
+            part = data.decode("ascii")
+        else:
             try:
                 part = self._decoder.decode(data, final)
             except UnicodeDecodeError:
                 raise _invalid_text() from None
+            # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
+            # which the second one already gives away.
+            rest = b"" if final else self._decoder.getstate()[0]
+            if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
+                raise _invalid_text()
+            self._incomplete = bool(rest)
         if part:  # frames without payload count for nothing, and may be without end
             self._parts.append(part)
             if len(self._parts) - self._joined >= _JOIN:
                 self._join()
-        if self._decoder is None:
-            return
-        # Python's decoder waits for the third byte of an encoded surrogate (ED A0..BF xx),
-        # which the second one already gives away.
-        rest = b"" if final else self._decoder.getstate()[0]
-        if len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0:
-            raise _invalid_text()
 
     def _join(self) -> None:
         """Make the last pieces one: alone, each takes many times the memory of a few bytes."""
@@ -456,37 +472,3 @@ class Stream:
         self._buffer = b""
         self._parts = []
         self._decoder = None
-
-    # -- ws4py's interface ---------------------------------------------------------
-
-    def text_message(self, text: str | bytes) -> TextMessage:
-        """A ws4py text message, ready to be built."""
-        from ws4py.messaging import TextMessage
-
-        return TextMessage(text=text)
-
-    def binary_message(self, data: bytes) -> BinaryMessage:
-        """A ws4py binary message, ready to be built."""
-        from ws4py.messaging import BinaryMessage
-
-        return BinaryMessage(data)
-
-    def close(self, code: int = 1000, reason: str | bytes = "") -> CloseControlMessage:
-        """A ws4py close message, ready to be built."""
-        from ws4py.messaging import CloseControlMessage
-
-        return CloseControlMessage(code=code, reason=reason)
-
-    def ping(self, data: str | bytes = "") -> bytes:
-        """The bytes of a ping frame."""
-        from ws4py.messaging import PingControlMessage
-
-        frame: bytes = PingControlMessage(data).single(mask=self.always_mask)
-        return frame
-
-    def pong(self, data: str | bytes = "") -> bytes:
-        """The bytes of a pong frame."""
-        from ws4py.messaging import PongControlMessage
-
-        frame: bytes = PongControlMessage(data).single(mask=self.always_mask)
-        return frame

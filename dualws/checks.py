@@ -62,25 +62,27 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_backend(**kwargs: Any) -> list[checks.CheckMessage]:
     """The backend is installed, and its library. Nothing is imported, only looked for."""
-    named = {
-        "DUALWS_BACKEND": getattr(settings, "DUALWS_BACKEND", None),
-        f"The environment variable {bootstrap.VARIABLE}": os.environ.get(bootstrap.VARIABLE),
-    }
+    setting = getattr(settings, "DUALWS_BACKEND", None)
+    variable = os.environ.get(bootstrap.VARIABLE)
     return [
         checks.Error(f"{where}: {what}.", hint=hint, id="dualws.E004")
-        for where, name in named.items()
+        for where, name in (
+            ("DUALWS_BACKEND", setting),
+            (f"The environment variable {bootstrap.VARIABLE}", variable),
+        )
         if isinstance(name, str) and name
-        for what, hint in _not_installed(name)
+        for what, hint in _not_installed(name, chosen=name == (variable or setting))
     ]
 
 
-def _not_installed(name: str) -> Iterator[tuple[str, str]]:
-    """What the backend *name* lacks, and the cure."""
+def _not_installed(name: str, *, chosen: bool) -> Iterator[tuple[str, str]]:
+    """What the backend *name* lacks, and the cure; its library, when it is the one to be used."""
     if name not in registry.names():
         installed = ", ".join(registry.usable_names()) or "none"
         yield f"no backend {name!r}", f"Installed backends: {installed}."
         return
-    command = registry.missing(name)
+    # A process that is prepared has a backend, this one or that of its --backend.
+    command = registry.missing(name) if chosen and bootstrap.prepared() is None else None
     if command is not None:
         yield f"the library of the backend {name!r} is not installed", f"Install it: {command}"
 

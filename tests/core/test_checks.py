@@ -191,6 +191,18 @@ def test_a_backend_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     assert error.hint == "Installed backends: tornado."
 
 
+def test_a_library_that_is_not_needed_here_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualws.registry.missing", {"gevent": "pip install gevent"}.get)
+    assert ids(DUALWS_BACKEND="gevent") == ["dualws.E004"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUALWS_BACKEND", "tornado")
+        assert ids(DUALWS_BACKEND="gevent") == []
+        assert ids(DUALWS_BACKEND="twisted") == ["dualws.E004"]
+    # superserver --backend tornado
+    monkeypatch.setattr("dualws.bootstrap.prepared", lambda: object)
+    assert ids(DUALWS_BACKEND="gevent") == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -136,24 +136,32 @@ class Deflate:
     :param level: zlib's compression level, 1 (fast) to 9 (small)
     """
 
-    __slots__ = ("_begun", "_compressor", "_inflater", "_ours", "agreement", "level", "threshold")
+    __slots__ = (
+        "_begun",
+        "_compressor",
+        "_inflater",
+        "_ours",
+        "_theirs",
+        "agreement",
+        "keeps_context",
+        "level",
+        "threshold",
+    )
 
     def __init__(self, agreement: Agreement, threshold: int = 1024, level: int = 6) -> None:
         self.agreement = agreement
         self.threshold = threshold
         self.level = level
         self._ours = -max(agreement.server_max_window_bits, _LEAST_ZLIB_BITS)
+        self._theirs = -(agreement.client_max_window_bits or 15)
+        #: whether messages must be compressed in the order in which they are sent
+        self.keeps_context = not agreement.server_no_context_takeover
         self._compressor: zlib._Compress | None = None
         self._inflater: zlib._Decompress | None = None
         #: whether the message under way has data since its start, or since a final block
         self._begun = False
 
     # -- sending -------------------------------------------------------------------
-
-    @property
-    def keeps_context(self) -> bool:
-        """Whether messages must be compressed in the order in which they are sent."""
-        return not self.agreement.server_no_context_takeover
 
     def frame(self, opcode: int, payload: bytes, *, always: bool = False) -> bytes:
         """The frame of a whole compressed message (section 7.2.1).
@@ -168,7 +176,7 @@ class Deflate:
             start = compressor.compress(payload)
             rest = compressor.flush(zlib.Z_SYNC_FLUSH)
             size = len(start) + len(rest) - len(_TAIL)
-            if size >= len(payload) and not always and self._compressor is None:
+            if size >= len(payload) and not always and not self.keeps_context:
                 return frames.build(opcode, payload)
         else:
             # Of nothing, zlib makes nothing at all; section 7.2.3.6 wants an empty block.
@@ -231,7 +239,7 @@ class Deflate:
         """
         if self._begun or not data or not self.agreement.client_no_context_takeover:
             return None
-        inflater = zlib.decompressobj(-(self.agreement.client_max_window_bits or 15))
+        inflater = zlib.decompressobj(self._theirs)
         size = min(_OUTPUT, room) + 1
         try:
             message = inflater.decompress(data + _TAIL, size)
@@ -247,9 +255,7 @@ class Deflate:
         while data or full:
             inflater = self._inflater
             if inflater is None:
-                inflater = self._inflater = zlib.decompressobj(
-                    -(self.agreement.client_max_window_bits or 15)
-                )
+                inflater = self._inflater = zlib.decompressobj(self._theirs)
             size = min(_OUTPUT, max(room, 0) + 1)  # 0 would mean: without end
             piece = inflater.decompress(data, size)
             full = len(piece) == size  # zlib may hold back more, with no input left over

@@ -244,6 +244,8 @@ class WebSocketServer(Server):
         finally:
             for watcher in watchers:
                 watcher.cancel()
+            # Also where opened() has failed: the hub must not look at sockets that are closed.
+            self._close_listeners()
             for sock in self.sockets:
                 sock.close()
 

@@ -111,8 +111,10 @@ class Shared:
 
     def leave(self, figures: Figures) -> None:
         """This worker ends: leave its last figures behind."""
-        self.write(figures)
-        os.close(self._descriptor)
+        try:
+            self.write(figures)
+        finally:
+            os.close(self._descriptor)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

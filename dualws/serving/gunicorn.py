@@ -22,6 +22,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 import weakref
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ from gunicorn.workers import base
 from dualws import bootstrap
 from dualws.errors import ConfigurationError
 from dualws.observing import shared
+from dualws.serving import explain
 from dualws.serving.preload import PrepareAtImport
 from dualws.serving.share import Board, Share
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 _BEAT = 1.0
 #: Seconds before gunicorn's ``graceful_timeout`` at which a drain is over.
 _MARGIN = 0.5
+#: Seconds between two workers that cannot start.
+_PAUSE = 1.0
 
 
 class Worker(base.Worker):
@@ -113,9 +117,21 @@ class Worker(base.Worker):
         try:
             self.backend = bootstrap.prepare(self.backend_name)
         except ConfigurationError as error:
-            raise self._unable(error) from error
+            raise self._unable(str(error)) from error
         self.backend.after_fork()
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Import the application."""
+        try:
+            super().load_wsgi()
+        except Exception as error:
+            if self._is_first:
+                raise
+            said = str(error)
+            if not isinstance(error, AppImportError):
+                said = explain.import_failure(str(getattr(self.app, "app_uri", "")), error)
+            raise self._unable(said) from error
 
     def init_signals(self) -> None:
         """Minds signals until the server runs, which then minds SIGTERM itself."""
@@ -154,23 +170,30 @@ class Worker(base.Worker):
         try:
             self._serve()
         except ConfigurationError as error:
-            raise self._unable(error) from error
+            raise self._unable(str(error)) from error
         finally:
             if self.share is not None:
                 # Until the arbiter has noticed it counts as one that has left.
                 self.share.leave()
 
-    def _unable(self, error: ConfigurationError) -> BaseException:
+    @property
+    def _is_first(self) -> bool:
+        """Whether it is one of those that the arbiter began with."""
+        return bool(self.age <= self.cfg.workers)
+
+    def _unable(self, why: str) -> BaseException:
         """What tells the arbiter that this worker cannot start.
 
         The arbiter ends when its first workers cannot. A later one must not end what runs: it is
         tried again.
         """
         failure: BaseException
-        if self.age <= self.cfg.workers:
-            failure = AppImportError(str(error))
+        if self._is_first:
+            failure = AppImportError(why)
         else:
-            self.log.error("This worker cannot start, the next one tries again: %s", error)
+            self.log.error("This worker cannot start, the next one tries again: %s", why)
+            # The arbiter does not wait before it starts that one.
+            time.sleep(_PAUSE)
             failure = SystemExit(1)
         return failure
 

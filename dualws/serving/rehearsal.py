@@ -88,8 +88,10 @@ def main(question: dict[str, Any]) -> NoReturn:
     """
     code = 1
     try:
-        if question["file"] is None or _read(question):
-            _rehearse(question["application"], question["options"])
+        named = question["file"] is not None
+        file = _read(question) if named else None
+        if file is not None or not named:
+            _rehearse(question["application"], question["options"], file)
             code = 0
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
@@ -102,8 +104,8 @@ def main(question: dict[str, Any]) -> NoReturn:
     os._exit(code)
 
 
-def _read(question: Mapping[str, Any]) -> bool:
-    """Whether the configuration file can be used; if not gunicorn has said why."""
+def _read(question: Mapping[str, Any]) -> Any:
+    """What gunicorn's configuration file says; None when it cannot be used, which gunicorn told."""
     from dualws.contract import ServerConfig
     from dualws.serving.workers import Workers
 
@@ -112,22 +114,42 @@ def _read(question: Mapping[str, Any]) -> bool:
             question["application"], question["options"], ServerConfig(), False, question["file"]
         )
     except SystemExit:
-        return False
-    # As the arbiter does before it starts workers.
+        return None
+    # As the arbiter does before it starts workers, which parses the addresses first.
+    if not app.cfg.address:
+        return None
     os.environ.update(app.cfg.env)
-    return bool(app.cfg.address)
+    return app.cfg
 
 
-def _rehearse(application: str, options: Mapping[str, Any]) -> None:
+def _rehearse(application: str, options: Mapping[str, Any], file: Any) -> None:
+    """Do as a worker does.
+
+    :param file: what gunicorn's configuration file says; None without
+    """
     from dualws import conf
     from dualws.serving import listen
     from dualws.serving.load import check_urls, load_application
 
     backend = bootstrap.prepare(bootstrap.choose(None, application).name)
+    # What is preloaded is imported as the arbiter's user.
+    preloaded = file is not None and file.preload_app
+    if not preloaded:
+        _become_user(file)
     loaded = load_application(application)
+    if preloaded:
+        _become_user(file)
     check_urls()
     config = conf.config_from_django(options)
     backend().make_server(loaded, config, ())
     if config.metrics_bind:
         importlib.import_module("dualws.observing.prometheus")
         listen.try_addresses(config.metrics_bind)
+
+
+def _become_user(file: Any) -> None:
+    """Be who the workers are: nobody else may listen beside them, or see what they cannot read."""
+    if file is not None:
+        from gunicorn import util
+
+        util.set_owner_process(file.uid, file.gid, initgroups=file.initgroups)

@@ -220,15 +220,17 @@ def serve(
         os.environ[bootstrap.VARIABLE] = choice.name
     bootstrap.announce(choice)
     config = conf.make_config(given, options)
+    upgraded = "GUNICORN_PID" in os.environ
     try:
-        listen.try_addresses(config.metrics_bind)
+        # The workers of the arbiter before listen there, as a user that this process may not be.
+        listen.try_addresses(() if upgraded else config.metrics_bind)
     except AddressUnavailable as error:
         origin = "--metrics-bind" if options.get("metrics_bind") else "DUALWS_METRICS_BIND"
         raise AddressUnavailable(f"{origin}: {error}") from error
     binds = bool(options.get("bind")) or "DUALWS_BIND" in given
     app = Workers(application, options, config, binds, file)
     sockets: list[Any] = []
-    inherited = "GUNICORN_PID" in os.environ or systemd.listen_fds(unset_environment=False)
+    inherited = upgraded or systemd.listen_fds(unset_environment=False)
     if not inherited:
         mode = int(config.unix_socket_mode, 8)
         sockets = list(listen.bind_sockets(app.cfg.settings["bind"].get(), mode=mode))

@@ -50,3 +50,20 @@ def test_last_figures_of_who_ends_meanwhile_count(
     monkeypatch.setattr(shared, "_alive", ends_first)
     assert first.others().counters == {"a_total": 5}
     assert first.others().counters == {"a_total": 5}
+
+
+def test_who_cannot_write_its_last_figures_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Shared(str(tmp_path)), Shared(str(tmp_path))
+    second.write(Figures({"a_total": 1}, {"b": 2}))
+
+    def fail(path: Path, what: object) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "_write", fail)
+        with pytest.raises(OSError, match="no space"):
+            second.leave(Figures())
+    seen = first.others()
+    assert (seen.counters, seen.gauges) == ({"a_total": 1}, {})

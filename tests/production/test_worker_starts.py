@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
@@ -210,6 +211,81 @@ def test_a_later_worker_that_cannot_start_is_tried_again(start: Start, tmp_path:
     assert "Traceback" not in fleet.text()
     for client in clients.values():
         client.close()
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_later_worker_that_cannot_import_the_project_is_tried_again(
+    start: Start, tmp_path: Path, runner: str
+) -> None:
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site", runner=runner)
+    clients = open_in_each(fleet)
+    victim, other = clients
+    code.write_text("LIMIT = 1 / 0\n")
+    fleet.signal(signal.SIGKILL, victim)
+    said = "This worker cannot start, the next one tries again: .*\n(.*\n)*.*LIMIT = 1 / 0"
+    assert fleet.stderr.wait_for(said)
+    assert who(clients[other]) == other
+    code.write_text(_CODE.format(first=""))
+    fleet.wait_for_others(set(clients))
+    assert fleet.get("/page/").status == 200
+    assert "Traceback" not in fleet.text()
+    for client in clients.values():
+        client.close()
+
+
+def test_hup_of_plain_gunicorn_with_broken_code(start: Start, tmp_path: Path) -> None:
+    """Nobody tries the code first there; but the server comes back when it is mended."""
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site", runner="gunicorn")
+    old = fleet.workers()
+    code.write_text("LIMIT = 1 / 0\n")
+    fleet.signal(signal.SIGHUP)
+    assert fleet.stderr.wait_for("This worker cannot start, the next one tries again: .*ZeroDiv")
+    code.write_text(_CODE.format(first=""))
+    fleet.wait_for_others(old, 2)
+    assert fleet.get("/page/").status == 200
+
+
+def test_workers_that_cannot_start_come_slowly(start: Start, tmp_path: Path) -> None:
+    """Else a mistake in the project would cost a core."""
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site", workers=1)
+    (victim,) = fleet.workers()
+    code.write_text("import time\nprint('tried', time.monotonic(), flush=True)\n1 / 0\n")
+    fleet.signal(signal.SIGKILL, victim)
+    assert fleet.stdout.wait_for("(tried .*\n(.*\n)*){3}")
+    lines = [line.split() for line in fleet.stdout.text().splitlines()]
+    moments = [float(words[1]) for words in lines if words[:1] == ["tried"]]
+    assert min(later - sooner for sooner, later in itertools.pairwise(moments)) >= 1.0
+
+
+_OWNER = """
+import os, sys
+from pathlib import Path
+from gunicorn import util
+
+def note(uid, gid, initgroups=False):
+    if sys.argv[0] == "-c":
+        Path("owner").write_text(f"{uid} {gid}")
+
+# So that it needs no privileges.
+util.set_owner_process = note
+util.chown = lambda *args: None
+user, group = "1234", "5678"
+"""
+
+
+def test_hup_tries_as_the_user_of_the_workers(start: Start, tmp_path: Path) -> None:
+    """Else the port of figures, which other users' processes may not share, is taken."""
+    fleet = start(config=_OWNER)
+    clients = open_in_each(fleet)
+    fleet.signal(signal.SIGHUP)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+    assert (tmp_path / "owner").read_text() == "1234 5678"
 
 
 def test_the_worker_class_of_the_configuration_file_does_not_count(start: Start) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -10,6 +13,8 @@ import pytest
 
 from support.distributions import install
 from support.program import Program, python
+from support.server import server_environment
+from support.timing import TIMEOUT
 
 _WSGI = """
 import os
@@ -129,6 +134,31 @@ def test_workers_whose_port_of_figures_is_taken(site: Path, backend: str, origin
         said = refused(site, *command)
     assert said.startswith(f"{origin}: Cannot listen on {address}: port")
     assert len(said.splitlines()) == 1
+
+
+def test_a_binary_upgrade_leaves_the_port_of_figures_to_its_workers(
+    site: Path, backend: str
+) -> None:
+    """The ones before listen there, perhaps as a user beside whom only they may."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as inherited,
+    ):
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        # What gunicorn tells the arbiter that follows it.
+        environ = {"GUNICORN_PID": str(os.getpid()), "GUNICORN_FD": str(inherited.fileno())}
+        done = subprocess.run(
+            [sys.executable, *words(backend), "--workers", "1", "--metrics-bind", address],
+            cwd=site,
+            env=server_environment(site, environ),
+            pass_fds=[inherited.fileno()],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    assert "Booting worker" in done.stderr, done.stderr
+    assert f"Cannot listen on {address}" in done.stderr
 
 
 @pytest.mark.parametrize("chosen_by", ["option", "environment", "settings"])

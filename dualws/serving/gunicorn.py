@@ -114,6 +114,8 @@ class Worker(base.Worker):
     def init_process(self) -> None:
         """Prepare the process, then let gunicorn import the application and run."""
         PrepareAtImport.remove()
+        # Before gunicorn does: until then signals are queued for an arbiter, that is for nobody.
+        self.init_signals()
         try:
             self.backend = bootstrap.prepare(self.backend_name)
         except ConfigurationError as error:

@@ -322,6 +322,31 @@ def test_term_just_before_the_server_minds_it(start: Start, tmp_path: Path) -> N
     assert fleet.get("/page/").status == 200
 
 
+_TERM_WHILE_PREPARING = """
+import os, signal
+from pathlib import Path
+from dualws import bootstrap
+prepare = bootstrap.prepare
+
+def told(name):
+    if not Path("told").exists():
+        Path("told").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGTERM)
+    return prepare(name)
+
+bootstrap.prepare = told
+"""
+
+
+def test_term_while_a_worker_is_prepared(start: Start, tmp_path: Path) -> None:
+    fleet = start(config=_TERM_WHILE_PREPARING, workers=1)
+    told = tmp_path / "told"
+    eventually(lambda: told.exists() and told.read_text(), what="it was not told")
+    first = int(told.read_text())
+    eventually(lambda: fleet.workers() and first not in fleet.workers(), what="it stays")
+    assert fleet.get("/page/").status == 200
+
+
 def test_a_worker_that_drains_has_a_successor_at_once(start: Start) -> None:
     fleet = start(options=("--close-timeout", "600"))
     clients = open_in_each(fleet)

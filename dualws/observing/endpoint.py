@@ -183,7 +183,12 @@ class Endpoint:
         return figures
 
     def _metrics(self, accept: str) -> tuple[int, bytes, str]:
-        figures = self._all()
+        try:
+            figures = self._all()
+        except OSError as error:
+            # This worker's alone would look as if the others had counted nothing.
+            _logger.warning("figures cannot be shared with other workers: %s", error)
+            return _text((503, "the figures of the other workers are not to be had\n"))
         if figures is None:
             return _text((503, "the server has ended\n"))
         body, kind = render(figures, self._server.backend.name, __version__, accept)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 #: Handshakes that were answered like any other request, by status.
 _REFUSALS = {403: "forbidden", 429: "limited", 503: "unavailable"}
-#: Close codes of one's own, beyond those that IANA lists, that are told by number; of others
-#: there are thousands, and a peer may invent one for each of its websockets. Here as numbers: the
-#: first one's module needs Django.
+#: Close codes of one's own that are told by number, as those below 3000 are; of others there are
+#: thousands, and a peer may invent one for each of its websockets. Here as numbers: the first
+#: one's module needs Django.
 OWN_CODES = frozenset({4401, 4408})
 #: Most that is told of a request line that is none, or too long.
 _LINE = 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -194,6 +195,21 @@ def test_the_endpoint_is_no_place_for_others(observe: Observe) -> None:
         client.send(b"GET /ready HTTP/1.1\r\n" + b"x: y\r\n" * 5000)
         client.assert_closed()
     assert observed.get("/ready").status == 200
+
+
+def test_figures_of_others_that_cannot_be_had(observe: Observe, tmp_path: Path) -> None:
+    """Its own alone would look as if the others had counted nothing."""
+    observed = observe("--metrics-folder", str(tmp_path / "figures"))
+    assert observed.get("/metrics").status == 200
+    (tmp_path / "figures").rename(tmp_path / "elsewhere")
+    response = observed.get("/metrics")
+    assert (response.status, response.body) == (
+        503,
+        b"the figures of the other workers are not to be had\n",
+    )
+    assert "figures cannot be shared with other workers" in observed.server.stderr.text()
+    (tmp_path / "elsewhere").rename(tmp_path / "figures")
+    assert observed.get("/metrics").status == 200
 
 
 def test_it_answers_while_everybody_is_busy(observe: Observe) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,12 @@ def test_who_cannot_write_its_last_figures_has_left(
             second.leave(Figures())
     seen = first.others()
     assert (seen.counters, seen.gauges) == ({"a_total": 1}, {})
+
+
+def test_who_lives_is_not_taken_for_a_file_that_nobody_wants(tmp_path: Path) -> None:
+    """Temporary folders are cleaned of what is old."""
+    worker = Shared(str(tmp_path))
+    (lock,) = tmp_path.glob("*.lock")
+    os.utime(lock, (0, 0))
+    worker.write(Figures())
+    assert lock.stat().st_mtime > time.time() - TIMEOUT

@@ -159,7 +159,9 @@ def _websocket_of(request: HttpRequest) -> WebSocket:
         raise error
     ws: WebSocket | None = request.META.get(ENVIRON_WEBSOCKET)
     if ws is None:
-        if isinstance(request.META.get(ENVIRON_SERVER), Server):
+        # Django's test client is no server, and names none.
+        named = "SERVER_SOFTWARE" in request.META
+        if not named or isinstance(request.META.get(ENVIRON_SERVER), Server):
             raise not_attempted()
         refusal = not_supported()
         _log_once(refusal.reason)

@@ -285,6 +285,14 @@ def test_max_requests_counts_handshakes_and_replaces_the_worker(
     assert diary.told("closed") == [["m", 1012, True]] * 4
 
 
+def test_max_requests_has_its_jitter(start: Start) -> None:
+    fleet = start(workers=1, config="max_requests = 1\nmax_requests_jitter = 1_000_000_000\n")
+    (first,) = fleet.workers()
+    # Without the jitter the first one would be the last.
+    assert {int(fleet.get("/page/").body) for _ in range(5)} == {first}
+    assert fleet.workers() == {first}
+
+
 def test_a_worker_whose_loop_is_blocked_is_replaced(
     start: Start, diary: Diary, backend: str
 ) -> None:

@@ -56,6 +56,8 @@ class Worker(base.Worker):
 
     #: the backend's name, found out once in the arbiter, and again when that reloads
     _backend_name: ClassVar[str | None] = None
+    #: how many the arbiter began with; a reload may ask for more
+    _beginners: ClassVar[int] = 0
     _board: ClassVar[Board | None] = None
     _places: ClassVar[weakref.WeakSet[Worker]] = weakref.WeakSet()
 
@@ -93,6 +95,9 @@ class Worker(base.Worker):
         except ConfigurationError as error:
             raise HaltServer(str(error), Arbiter.APP_LOAD_ERROR) from error
         cls = type(self)
+        cls._beginners = cls._beginners or self.cfg.workers
+        #: whether it is one of those that the arbiter began with
+        self._is_first = self.age <= cls._beginners
         if cls._board is None:
             cls._board = Board()
         self.share: Share | None = cls._board.share(
@@ -177,11 +182,6 @@ class Worker(base.Worker):
             if self.share is not None:
                 # Until the arbiter has noticed it counts as one that has left.
                 self.share.leave()
-
-    @property
-    def _is_first(self) -> bool:
-        """Whether it is one of those that the arbiter began with."""
-        return bool(self.age <= self.cfg.workers)
 
     def _unable(self, why: str) -> BaseException:
         """What tells the arbiter that this worker cannot start.

@@ -240,12 +240,13 @@ def test_hup_of_plain_gunicorn_with_broken_code(start: Start, tmp_path: Path) ->
     code = tmp_path / "code_of_site.py"
     code.write_text(_CODE.format(first=""))
     fleet = start(application="code_of_site", runner="gunicorn")
-    old = fleet.workers()
+    clients = open_in_each(fleet)
     code.write_text("LIMIT = 1 / 0\n")
     fleet.signal(signal.SIGHUP)
     assert fleet.stderr.wait_for("This worker cannot start, the next one tries again: .*ZeroDiv")
     code.write_text(_CODE.format(first=""))
-    fleet.wait_for_others(old, 2)
+    assert [end(client) for client in clients.values()] == [1012, 1012]
+    fleet.wait_for_others(set(clients), 2)
     assert fleet.get("/page/").status == 200
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from support.crowd import ask, open_socket
 from support.frames import read_frame
@@ -36,9 +39,13 @@ def test_beside_the_project_when_that_is_wanted(serve_app: Serve) -> None:
         assert client.read_response().status == 404
 
 
-def test_not_ready_while_it_drains(observe: Observe) -> None:
+@pytest.mark.parametrize("figures", ["its own", "shared", "not to be had"])
+def test_not_ready_while_it_drains(observe: Observe, tmp_path: Path, figures: str) -> None:
     """A peer that does not answer the goodbye keeps the server for a moment."""
-    observed = observe()
+    folder = tmp_path / "figures"
+    observed = observe(*(() if figures == "its own" else ("--metrics-folder", str(folder))))
+    if figures == "not to be had":
+        folder.rename(tmp_path / "elsewhere")
     with open_socket(observed.server, "/ws/echo/") as client:
         assert ask(client, b"hello") == "hello"
         observed.server.signal(signal.SIGTERM)

@@ -58,7 +58,7 @@ def test_the_services_are_locked_in(units: Path, name: str) -> None:
     assert re.search(r"Overall exposure level for \S+: 1\.\d ", said), said
 
 
-def test_the_two_services_differ_in_their_addresses_only() -> None:
+def test_the_two_services_differ_in_what_has_an_arbiter_and_their_addresses_only() -> None:
     one = (UNITS / "dualws.service").read_text().splitlines()
     each = (UNITS / "dualws@.service").read_text().splitlines()
     assert {line for line in one if line not in each} == {
@@ -70,6 +70,12 @@ def test_the_two_services_differ_in_their_addresses_only() -> None:
         command(),
         "# systemctl reload: new workers with the new code, then the old ones drain.",
         "ExecReload=/bin/kill -HUP $MAINPID",
+        # An arbiter hears of the stop when a reload that is under way is done.
+        "# SIGTERM lets dualws finish: requests, then websockets within DUALWS_DRAIN_WINDOW (20 s), "
+        "30 s at",
+        "# most. A reload that is under way waits as long for the old workers before it hears of "
+        "the stop.",
+        "TimeoutStopSec=75s",
     }
     assert command().replace("--workers 2", "--bind 127.0.0.1:%i") in each
 

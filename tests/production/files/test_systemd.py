@@ -71,8 +71,8 @@ def test_the_two_services_differ_in_what_has_an_arbiter_and_their_addresses_only
         "# systemctl reload: new workers with the new code, then the old ones drain.",
         "ExecReload=/bin/kill -HUP $MAINPID",
         # An arbiter hears of the stop when a reload that is under way is done.
-        "# SIGTERM lets dualws finish: requests, then websockets within DUALWS_DRAIN_WINDOW (20 s), "
-        "30 s at",
+        "# SIGTERM lets dualws finish: requests, then websockets within DUALWS_DRAIN_WINDOW "
+        "(20 s), 30 s at",
         "# most. A reload that is under way waits as long for the old workers before it hears of "
         "the stop.",
         "TimeoutStopSec=75s",

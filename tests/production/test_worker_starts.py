@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.certificates import Authority
-from support.fleets import RUNNERS, SETTINGS, Start, end, open_in_each, open_securely, who
+from support.fleets import RUNNERS, SETTINGS, Fleet, Start, end, open_in_each, open_securely, who
 from support.fleets import start as start
 from support.frames import read_frame
 from support.proxies import free_ports
@@ -313,14 +313,18 @@ from support.draining_site import application
 """
 
 
-def test_term_just_before_the_server_minds_it(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "code_of_site.py").write_text(_TERM_IN_TIME)
-    fleet = start(application="code_of_site", workers=1)
-    told = tmp_path / "told"
+def replaced(fleet: Fleet, told: Path) -> None:
+    """The worker that was told to go, as the file *told* says, has gone; another one serves."""
     eventually(lambda: told.exists() and told.read_text(), what="it was not told")
     first = int(told.read_text())
     eventually(lambda: fleet.workers() and first not in fleet.workers(), what="it stays")
     assert fleet.get("/page/").status == 200
+
+
+def test_term_just_before_the_server_minds_it(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "code_of_site.py").write_text(_TERM_IN_TIME)
+    fleet = start(application="code_of_site", workers=1)
+    replaced(fleet, tmp_path / "told")
 
 
 _TERM_WHILE_PREPARING = """
@@ -341,11 +345,7 @@ bootstrap.prepare = told
 
 def test_term_while_a_worker_is_prepared(start: Start, tmp_path: Path) -> None:
     fleet = start(config=_TERM_WHILE_PREPARING, workers=1)
-    told = tmp_path / "told"
-    eventually(lambda: told.exists() and told.read_text(), what="it was not told")
-    first = int(told.read_text())
-    eventually(lambda: fleet.workers() and first not in fleet.workers(), what="it stays")
-    assert fleet.get("/page/").status == 200
+    replaced(fleet, tmp_path / "told")
 
 
 def test_a_worker_that_drains_has_a_successor_at_once(start: Start) -> None:

@@ -159,8 +159,9 @@ def test_hup_with_code_that_cannot_start_changes_nothing(
     assert fleet.get("/version/").body == b"2"
 
 
-def test_ttin_and_ttou(start: Start) -> None:
-    fleet = start(workers=1)
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_ttin_and_ttou(start: Start, runner: str) -> None:
+    fleet = start(workers=1, runner=runner)
     (first,) = fleet.workers()
     with open_socket(fleet, "/blocking/") as client:
         fleet.signal(signal.SIGTTIN)
@@ -171,8 +172,11 @@ def test_ttin_and_ttou(start: Start) -> None:
     assert fleet.wait_for_workers(1) == others
 
 
-def test_usr2_starts_a_new_arbiter_on_the_same_sockets(start: Start, tmp_path: Path) -> None:
-    fleet = start(config="pidfile = 'arbiter.pid'\n")
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_usr2_starts_a_new_arbiter_on_the_same_sockets(
+    start: Start, tmp_path: Path, runner: str
+) -> None:
+    fleet = start(config="pidfile = 'arbiter.pid'\n", runner=runner)
     clients = open_in_each(fleet)
     pidfile = tmp_path / "arbiter.pid"
     assert int(pidfile.read_text()) == fleet.pid
@@ -285,18 +289,21 @@ def test_max_requests_counts_handshakes_and_replaces_the_worker(
     assert diary.told("closed") == [["m", 1012, True]] * 4
 
 
-def test_max_requests_has_its_jitter(start: Start) -> None:
-    fleet = start(workers=1, config="max_requests = 1\nmax_requests_jitter = 1_000_000_000\n")
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_max_requests_has_its_jitter(start: Start, runner: str) -> None:
+    config = "max_requests = 1\nmax_requests_jitter = 1_000_000_000\n"
+    fleet = start(workers=1, config=config, runner=runner)
     (first,) = fleet.workers()
     # Without the jitter the first one would be the last.
     assert {int(fleet.get("/page/").body) for _ in range(5)} == {first}
     assert fleet.workers() == {first}
 
 
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_a_worker_whose_loop_is_blocked_is_replaced(
-    start: Start, diary: Diary, backend: str
+    start: Start, diary: Diary, backend: str, runner: str
 ) -> None:
-    fleet = start(config=f"timeout = {2 * SECOND}\n")
+    fleet = start(config=f"timeout = {2 * SECOND}\n", runner=runner)
     clients = open_in_each(fleet)
     with fleet.connect() as client:
         if backend == "gevent":

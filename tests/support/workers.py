@@ -64,7 +64,9 @@ class Fleet:
             words += ["-m", "dualws.serving.cli", "serve", application, "--backend", backend]
             words += ["--workers", str(workers), "--config", "gunicorn.conf.py"]
         else:
-            words += ["-m", "gunicorn", "-k", "dualws.serving.gunicorn.Worker", application]
+            # Its script: with -m it starts itself again (USR2) among its own modules.
+            words += [str(Path(sys.executable).with_name("gunicorn"))]
+            words += ["-k", "dualws.serving.gunicorn.Worker", application]
             words += ["-w", str(workers), "-c", "gunicorn.conf.py", "--no-control-socket"]
         if bind:
             words += ["--bind", bind]

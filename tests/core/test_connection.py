@@ -274,6 +274,8 @@ def test_a_broadcast_does_not_wait_but_closes_the_slow(caplog: pytest.LogCapture
     assert pubsub.publish("news", "hello") == 1
     assert quick.transport.written == [b"\x81\x05hello"]
     assert slow.connection.close_code == 1008
+    quick.connection.close()
+    assert pubsub.publish("news", "hello") == 0
     for case in (slow, quick):
         case.connection.connection_lost(None)
     assert pubsub.publish("news", "hello") == 0

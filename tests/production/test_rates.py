@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -80,6 +81,19 @@ def test_bytes_over_the_rate_wait(serve_app: Serve, path: str) -> None:
         client.send(build(BINARY, bytes(900_000)))
         assert len(read_frame(client).payload) == 900_000
         assert time.monotonic() - began > (900_000 - 200_000 - 256 * 1024) / 200_000
+
+
+@pytest.mark.parametrize("path", STYLES)
+def test_bytes_over_the_rate_for_too_long_end_with_1008(serve_app: Serve, path: str) -> None:
+    server = start(serve_app, max_byte_rate=20_000, rate_patience=SCALE / 2)
+    with open_socket(server, path) as client:
+        with contextlib.suppress(OSError):  # it may be over before all is sent
+            for _ in range(40):
+                client.send(build(BINARY, bytes(50_000)))
+        frame = read_frame(client)
+        while frame.opcode == BINARY:
+            frame = read_frame(client)
+        assert frame.close_code == 1008
 
 
 def test_what_waits_for_slow_peers_is_bounded_for_the_process(serve_app: Serve, key: str) -> None:

@@ -82,6 +82,10 @@ def test_messages_are_counted_in_every_way_to_send_them(observe: Observe) -> Non
             assert figures["dualws_messages_received_total"] == number
             extra = "topic" in path
             assert figures["dualws_messages_sent_total"] == number + extra
+            eventually(
+                lambda past=number - 1: observed.figures()["dualws_handler_seconds_count"] >= past,
+                what="the handlers of those before are not timed",
+            )
     until(observed, "dualws_handler_seconds_count", len(paths))
 
 

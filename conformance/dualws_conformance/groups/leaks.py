@@ -18,6 +18,8 @@ QUICK = 400
 #: How much more may be held afterwards: caches and allocators breathe.
 ALLOWED = {"descriptors": 3, "threads": 20, "greenlets": 10, "connections": 0}
 MEMORY = 6 << 20
+#: How much an allocator may keep once, of what was needed at one time.
+ONCE = 4 * MEMORY
 #: How often memory must grow in a row to count as leaking.
 _AGAIN = 3
 #: Most clients that come without waiting for those before them.
@@ -114,6 +116,8 @@ def flat(kit: Kit, act: Callable[[Kit, int], None], count: int) -> None:
         settled(is_flat, 8 * PATIENCE)
         grown = _grown(before, after)
         if not all(what.startswith("memory") for what in grown):
+            break
+        if grown and after["memory"] > before["memory"] + ONCE:
             break
         if not grown:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +142,42 @@ def test_a_later_request_of_a_connection(observe: Observe, server_options: tuple
         (200, "/status/200/"),
         (400, "nonsense"),
     ]
+
+
+def test_headers_of_a_refused_request_are_not_believed(
+    observe: Observe, server_options: tuple[str, ...]
+) -> None:
+    observed = observe(*server_options, "--trusted-proxies", "127.0.0.1", env=QUIET)
+    client_said = b"X-Forwarded-For: 203.0.113.7\r\n"
+    for sent, status in (
+        (b"GET /status/200/ HTTP/1.1\r\nHost: x\r\n" + client_said + b"\r\n", 200),
+        (HEAD + client_said + b"Content-Length: 101\r\n\r\n", 413),
+    ):
+        with RawClient(observed.server.address) as client:
+            client.send(sent)
+            assert client.read_response().status == status
+    eventually(lambda: len(lines(observed)) == 2, what="not every line is there")
+    told = [(line["status"], line["address"]) for line in lines(observed)]
+    assert told == [(200, "203.0.113.7"), (413, "127.0.0.1")]
+
+
+def test_a_body_that_cannot_be_kept(
+    observe: Observe, server_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    spooling = "--spool-size", "10"
+    observed = observe(*server_options, *spooling, env={**QUIET, "TMPDIR": str(folder)})
+    for status in (404, 507):
+        with RawClient(observed.server.address) as client:
+            client.send(HEAD + b"Content-Length: 90\r\n\r\n" + bytes(90))
+            assert client.read_response().status == status
+        if status == 404:
+            folder.rmdir()
+    eventually(lambda: len(lines(observed)) == 2, what="not every line is there")
+    told = [(line["status"], line["method"], line["target"]) for line in lines(observed)]
+    assert told == [(404, "POST", "/a?b=1"), (507, "POST", "/a?b=1")]
+    assert observed.figures()['dualws_http_requests_total{method="POST",status="507"}'] == 1
 
 
 def test_one_connection_too_many(observe: Observe) -> None:

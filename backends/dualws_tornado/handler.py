@@ -111,8 +111,10 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
                 self.connection.stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def data_received(self, chunk: bytes) -> None:
-        """Take a part of the body."""
+        """Take a part of the body; nothing more of a request that is refused."""
         stream = self.connection.stream
+        if stream.refused:
+            return
         self._size += len(chunk)
         if self._size > self.server.config.max_body_size > 0:
             stream.refuse(_TOO_LARGE)
@@ -126,10 +128,16 @@ class UpgradableWSGIHandler(HTTPMessageDelegate):
         stream.body_received(len(chunk))
 
     def finish(self) -> None:
-        """The request is complete: give it to a worker thread."""
+        """The request is complete: give it to a worker thread.
+
+        :raises HTTPInputError: it was refused while its body came
+        """
+        stream = self.connection.stream
+        if stream.refused:
+            # What has come is still parsed to its end, and what is behind it would be after that.
+            raise HTTPInputError("the request was refused")
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        stream = self.connection.stream
         stream.answer_due()
         server = self.server
         self._channel = Channel(server.runtime, exchange, stream, self._over)

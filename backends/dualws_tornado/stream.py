@@ -73,6 +73,8 @@ class Stream(IOStream):
         self._half_closed = False
         #: status line, without the version, of the answer to a request that is refused
         self.refusal = "400 Bad Request"
+        #: the last answer is given: nothing that the client has sent counts any more
+        self.refused = False
         #: monotonic time at which the client counts as gone; infinite while nothing is due from it
         self.deadline = math.inf
         self._phase = _ANSWER
@@ -267,6 +269,7 @@ class Stream(IOStream):
         super().close(exc_info)
 
     def _refuse_with(self, status: str) -> None:
+        self.refused = True
         try:
             sock = self.socket.dup()
         except OSError:  # no descriptor is left: it is closed without a word

@@ -117,6 +117,33 @@ def test_silent_clients_are_closed_in_time() -> None:
             assert slow.read_response().body == b"hello"
 
 
+def test_a_request_whose_time_is_over_between_two_pieces_is_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last of its body waits in the stream's buffer when it is refused."""
+    called: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        called.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    def received(self: stream.Stream, size: int) -> None:
+        self.refuse("408 Request Timeout")
+
+    monkeypatch.setattr(stream.Stream, "body_received", received)
+    with running(application, threads=1) as inside:
+        with inside.connect() as client:
+            chunked = ("Transfer-Encoding", "chunked")
+            body = b"5\r\nhello\r\n" * 2 + b"0\r\n\r\n"
+            client.send_request("POST", "/", ("Host", "a"), chunked, body=body)
+            assert client.read_response().status == 408
+            client.assert_closed()
+        with inside.connect() as client:
+            client.send_request("GET", "/next", ("Host", "a"))
+            assert client.read_response().body == b"hello"
+    assert called == ["/next"]
+
+
 def test_a_client_that_stops_reading_gives_the_thread_back() -> None:
     closed = threading.Event()
 

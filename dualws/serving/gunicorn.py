@@ -49,6 +49,8 @@ _BEAT = 1.0
 _MARGIN = 0.5
 #: Seconds between two workers that cannot start.
 _PAUSE = 1.0
+#: Exit codes of a worker by which it ends the arbiter, and with it all that runs.
+_ENDS_ARBITER = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 
 
 class Worker(base.Worker):
@@ -122,23 +124,38 @@ class Worker(base.Worker):
         # Before gunicorn does: until then signals are queued for an arbiter, that is for nobody.
         self.init_signals()
         try:
-            self.backend = bootstrap.prepare(self.backend_name)
-        except ConfigurationError as error:
-            raise self._unable(str(error)) from error
-        self.backend.after_fork()
-        super().init_process()
+            try:
+                self.backend = bootstrap.prepare(self.backend_name)
+            except ConfigurationError as error:
+                raise self._unable(str(error)) from error
+            self.backend.after_fork()
+            super().init_process()
+        except Exception as error:
+            if self.booted or self._is_first:
+                raise
+            raise self._unable(f"{type(error).__name__}: {error}") from error
+        except SystemExit as error:
+            if error.code not in _ENDS_ARBITER:
+                raise
+            if self.booted:
+                raise SystemExit(1) from error
+            raise self._unable(f"sys.exit({error.code}) was called") from error
 
     def load_wsgi(self) -> None:
         """Import the application."""
         try:
             super().load_wsgi()
-        except Exception as error:
-            if self._is_first:
+        except (Exception, SystemExit) as error:
+            if self._is_told(error) or (self._is_first and isinstance(error, Exception)):
                 raise
             said = str(error)
             if not isinstance(error, AppImportError):
                 said = explain.import_failure(str(getattr(self.app, "app_uri", "")), error)
             raise self._unable(said) from error
+
+    def _is_told(self, error: BaseException) -> bool:
+        """Whether *error* is how :meth:`handle_quit` ends this worker, not the project's doing."""
+        return isinstance(error, SystemExit) and not self.alive
 
     def init_signals(self) -> None:
         """Minds signals until the server runs, which then minds SIGTERM itself."""
@@ -204,7 +221,12 @@ class Worker(base.Worker):
 
         if not self.alive:
             return
-        load.check_urls()
+        try:
+            load.check_urls()
+        except SystemExit as error:
+            if self._is_told(error):
+                raise
+            raise self._unable(load.urls_failure(error)) from error
         config = self._config()
         self._share_logs()
         run.show_logs()

@@ -89,14 +89,24 @@ def check_urls() -> None:
             error,
         )
     except Exception as error:
-        raise ApplicationNotFound(
-            f"The URLconf {urls!r} cannot be used: importing it raised {type(error).__name__}.\n"
-            f"{explain.excerpt(error)}"
-        ) from error
+        raise ApplicationNotFound(urls_failure(error)) from error
     finally:
         # As between requests: whoever imports may not be who serves.
         for connection in connections.all(initialized_only=True):
             connection.close()
+
+
+def urls_failure(error: BaseException) -> str:
+    """Why the project's URLconf cannot be used.
+
+    :param error: what importing it raised
+    """
+    from django.conf import settings
+
+    return (
+        f"The URLconf {settings.ROOT_URLCONF!r} cannot be used: importing it raised "
+        f"{type(error).__name__}.\n{explain.excerpt(error)}"
+    )
 
 
 def _visit(resolver: Any, seen: set[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import signal
@@ -163,6 +164,26 @@ import json, os, sys, threading
 {first}
 from support.draining_site import application
 """
+_URLCONF = """
+values = json.loads(os.environ["DUALWS_TEST_SETTINGS"])
+os.environ["DUALWS_TEST_SETTINGS"] = json.dumps({**values, "ROOT_URLCONF": "urls_that_leave"})
+"""
+_HOOK = """
+from pathlib import Path
+
+def post_worker_init(worker):
+    exec(Path("fail").read_text() if Path("fail").exists() else "")
+"""
+_LEAVES = """
+import sys
+from support.draining_site import application as site
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/leave/":
+        number = int(environ["QUERY_STRING"])
+        environ["wsgi.server"].runtime.call_soon(lambda: sys.exit(number))
+    return site(environ, start_response)
+"""
 _THREAD = """
 if sys.argv[0] == "-c":
     threading.Thread(target=threading.Event().wait).start()
@@ -233,6 +254,81 @@ def test_a_later_worker_that_cannot_import_the_project_is_tried_again(
     assert "Traceback" not in fleet.text()
     for client in clients.values():
         client.close()
+
+
+def mended(fleet: Fleet, code: Path, old: set[int]) -> None:
+    """Once its code is right again the fleet is complete, and serves."""
+    code.write_text(_CODE.format(first=""))
+    fleet.wait_for_others(old)
+    assert fleet.get("/page/").status == 200
+    assert fleet.process.poll() is None
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("number", [0, 3, 4])
+def test_a_later_worker_whose_project_leaves_is_tried_again(
+    start: Start, tmp_path: Path, runner: str, number: int
+) -> None:
+    """Exit codes 3 and 4 are those by which a worker tells gunicorn to end everything."""
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site", runner=runner)
+    clients = open_in_each(fleet)
+    victim, other = clients
+    leaves = f"import sys\nprint('tried', flush=True)\nsys.exit({number})\n"
+    code.write_text(leaves)
+    fleet.signal(signal.SIGKILL, victim)
+    said = rf"This worker cannot start, the next one tries again: .*\n(.*\n)*.*sys.exit\({number}"
+    assert fleet.stderr.wait_for(said)
+    # And in the URLconf, which is imported later.
+    code.write_text(_CODE.format(first=_URLCONF))
+    (tmp_path / "urls_that_leave.py").write_text(leaves)
+    assert fleet.stderr.wait_for(rf"URLconf 'urls_that_leave'(.*\n)*.*sys.exit\({number}")
+    assert who(clients[other]) == other
+    mended(fleet, code, set(clients))
+    for client in clients.values():
+        client.close()
+
+
+def test_a_hook_that_fails_in_a_later_worker_ends_nobody_else(start: Start, tmp_path: Path) -> None:
+    code = tmp_path / "code_of_site.py"
+    code.write_text(_CODE.format(first=""))
+    fleet = start(application="code_of_site", config=_HOOK)
+    clients = open_in_each(fleet)
+    victim, other = clients
+    (tmp_path / "fail").write_text("1 / 0")
+    fleet.signal(signal.SIGKILL, victim)
+    assert fleet.stderr.wait_for("This worker cannot start, the next one tries again: .*division")
+    (tmp_path / "fail").write_text("raise SystemExit(3)")
+    assert fleet.stderr.wait_for("This worker cannot start, the next one tries again: .*exit")
+    assert who(clients[other]) == other
+    (tmp_path / "fail").write_text("pass")
+    mended(fleet, code, set(clients))
+    for client in clients.values():
+        client.close()
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_who_leaves_while_a_worker_serves_ends_at_most_that_worker(
+    start: Start, tmp_path: Path, runner: str
+) -> None:
+    """The worker is replaced on gevent, and goes on where a loop runs tasks."""
+    (tmp_path / "code_of_site.py").write_text(_LEAVES)
+    fleet = start(application="code_of_site", runner=runner, workers=1)
+    for number in (3, 4):
+        position = fleet.stderr.position
+        with contextlib.suppress(EOFError, ConnectionError):
+            fleet.get(f"/leave/?{number}")
+        said = "exited with code 1|ended with sys.exit.., which ends nothing but the task"
+        assert fleet.stderr.wait_for(said, start=position)
+        assert fleet.get("/page/").status == 200
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_first_start_of_a_project_that_leaves(tmp_path: Path, backend: str, runner: str) -> None:
+    (tmp_path / "urls_that_leave.py").write_text("import sys\nsys.exit(0)\n")
+    said = first_start(tmp_path, backend, runner, ROOT_URLCONF="urls_that_leave")
+    assert "sys.exit(0)" in said
 
 
 def test_hup_of_plain_gunicorn_with_broken_code(start: Start, tmp_path: Path) -> None:

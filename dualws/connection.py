@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 GRACE = 1.0
 #: Events parsed before the handler gets its turn.
 _PARSE_LIMIT = 256
+#: Bytes that are missing of a large frame, and those of a small piece of it.
+_LARGE, _SMALL = 32 * 1024, 4 * 1024
 #: Seconds that our close frame waits for messages that a message in fragments holds up.
 HELD_GRACE = GRACE / 2
 
@@ -192,6 +194,8 @@ class Connection(Living):
             if not stream.pending or (inbox and not self._end):
                 break
             data = b""
+        if self._collecting or (stream.missing >= _LARGE and len(data) < _SMALL):
+            self._collect(stream.missing)
         if self._pongs:
             self._answer_pings()
         if inbox and self._ready is not None:

@@ -116,7 +116,9 @@ class Transport(Protocol):
 
     # Optional: ``departure(silence: float) -> str``, why the peer counts as gone while nothing is
     # read from it, empty if it does not; *silence* is in seconds without an acknowledgement. And
-    # ``taken() -> int``, bytes that the peer has taken of all that was written, -1 if unknown.
+    # ``taken() -> int``, bytes that the peer has taken of all that was written, -1 if unknown. And
+    # ``expect(missing: int) -> bool``: nothing can be done before *missing* bytes have come, so
+    # they may come in fewer calls, until it is told of less; returns whether they do.
 
 
 class Upgrade(Protocol):

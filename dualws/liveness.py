@@ -32,7 +32,7 @@ class Living(Sender):
     :param deflate: permessage-deflate, when that was negotiated
     """
 
-    __slots__ = ("_alive", "_paused", "_pongs", "_silent_ticks")
+    __slots__ = ("_alive", "_collecting", "_paused", "_pongs", "_silent_ticks")
 
     def __init__(self, server: Server, deflate: Deflate | None) -> None:
         super().__init__(server, deflate)
@@ -41,6 +41,8 @@ class Living(Sender):
         self._silent_ticks = 0
         #: whether reading pauses: silence means nothing then
         self._paused = False
+        #: whether the system collects a large frame, and keeps what has come of it from us
+        self._collecting = False
         #: data of pings that are to be answered
         self._pongs: deque[bytes] | None = None
 
@@ -84,6 +86,9 @@ class Living(Sender):
             self._silent_ticks = 0
             return
         self._silent_ticks += 1
+        if self._collecting:
+            with self._lock:
+                self._collect(0)
         if self._silent_ticks == ping_after:
             with self._lock:
                 # A peer that has closed would answer with a reset, which takes away what is unread.
@@ -102,6 +107,14 @@ class Living(Sender):
                 self.abort()
                 if ready is not None:
                     ready()
+
+    def _collect(self, missing: int) -> None:
+        """Let the system collect what is *missing* of a large frame; with the lock held.
+
+        Until the next tick: who sends it slowly is not silent.
+        """
+        expect = getattr(self._transport, "expect", None)
+        self._collecting = expect is not None and bool(expect(missing))
 
     def _departure(self) -> str:
         """Why the peer of a connection that is not read from counts as gone; empty otherwise."""

@@ -8,7 +8,9 @@ an answer to a message costs one ``send`` and nothing else. A backend derives fr
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -22,6 +24,8 @@ READ_SIZE = 64 * 1024
 READ_SIZE_LARGE = 256 * 1024
 #: Reads in a row that bring little before less is taken at a time again.
 _SMALL_READS = 16
+#: Bytes that the system collects of a large frame that comes in small pieces.
+_PATCH = 16 * 1024
 #: Buffered data is sent in pieces of this size, so that the buffer is not copied whole.
 _WRITE_SIZE = 256 * 1024
 
@@ -35,6 +39,9 @@ class SocketTransport(ABC):
     :param lock: a native mutex
     :param early: bytes that came together with the request
     """
+
+    #: whether it waits for more than a byte; here, because few ever do
+    _collecting = False
 
     def __init__(
         self, sock: socket.socket, owner: ConnectionOwner, lock: Lock, early: bytes
@@ -127,6 +134,24 @@ class SocketTransport(ABC):
             self._small_reads += 1
             if self._small_reads == _SMALL_READS:
                 self.read_size = READ_SIZE
+
+    def expect(self, missing: int) -> bool:
+        """Be woken for :data:`_PATCH` bytes at a time while at least twice as many are missing.
+
+        Being woken for each segment of a large frame takes longer than all the rest of it. The
+        system tells at once when the peer has closed, or its own memory runs short.
+
+        :param missing: what must come before it makes any difference
+        :return: whether that is so now
+        """
+        collecting = missing >= 2 * _PATCH and sys.platform == "linux"
+        if collecting is not self._collecting:
+            self._collecting = collecting
+            with contextlib.suppress(OSError):  # closed meanwhile
+                self._sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, _PATCH if collecting else 1
+                )
+        return collecting
 
     # -- writing -----------------------------------------------------------------
 

@@ -154,6 +154,11 @@ class Stream(Builder):
         """Bytes that were received and given to nobody yet."""
         return self._size + len(self._buffer)
 
+    @property
+    def missing(self) -> int:
+        """Bytes that have not come of the payload under way."""
+        return self._left
+
     # -- receiving -----------------------------------------------------------------
 
     def feed(self, data: bytes, limit: int = _UNBOUNDED) -> list[Event]:
@@ -469,6 +474,7 @@ class Stream(Builder):
     def _end(self) -> None:
         self._over = True
         self.pending = False
+        self._left = 0
         self._buffer = b""
         self._parts = []
         self._decoder = None

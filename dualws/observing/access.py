@@ -1,10 +1,12 @@
 """Where the lines of the access log go: to ``dualws.access``, or to gunicorn's own logger.
 
-Law: *one place decides what is logged* (:mod:`dualws.observing.seeing`); a log only writes it.
+Law: *one place decides what is logged* (:mod:`dualws.observing.seeing`); a log only writes it, and
+when it cannot, that ends no request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from dualws.contract import Environ
 from dualws.observing.entries import CLOSE, FORMATS, OPEN, Entry, django, plain, server_time
 
 _logger = logging.getLogger("dualws.access")
+_errors = logging.getLogger("dualws.server")
 
 #: Takes a line: what it is to say, and the request that it is about.
 AccessLog: TypeAlias = Callable[[Entry, Environ], object]
@@ -38,6 +41,23 @@ def to_logger(format: str) -> AccessLog:
             _logger.info("%s", text(entry), extra=extra)
 
     return write
+
+
+def guarded(write: AccessLog) -> AccessLog:
+    """*write*, for callers who have a connection to look after: what it raises is logged.
+
+    :param write: handlers and filters of the project may stand behind it
+    """
+
+    def guarded_write(entry: Entry, environ: Environ) -> None:
+        try:
+            write(entry, environ)
+        except Exception:
+            # The log of errors may be as broken.
+            with contextlib.suppress(Exception):
+                _errors.exception("A line of the access log cannot be written")
+
+    return guarded_write
 
 
 class GunicornLogger(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dualws.connection import Connection
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_RAW_SOCKET, ENVIRON_WEBSOCKET, Environ
 from dualws.observing import entries
-from dualws.observing.access import to_logger
+from dualws.observing.access import guarded, to_logger
 from dualws.observing.catalog import METHODS
 from dualws.observing.figures import Counters, Figures, key
 from dualws.observing.timed import TimedConnection
@@ -60,9 +60,10 @@ class Seeing:
         self._server = server
         self._tracing = tracing
         config = server.config
-        self._log = server.on_access
-        if self._log is None and config.access_log:
-            self._log = to_logger(config.access_log_format)
+        log = server.on_access
+        if log is None and config.access_log:
+            log = to_logger(config.access_log_format)
+        self._log = None if log is None else guarded(log)
         self.counters = Counters(server.runtime.lock())
         #: what websockets are made of here
         self.connection_type = TimedConnection if config.metrics_bind else Connection

@@ -84,7 +84,8 @@ class Run:
         }
         path = folder / "spec.json"
         path.write_text(json.dumps(spec))
-        (folder / "index.json").unlink(missing_ok=True)
+        self._index = folder / "index.json"
+        self._index.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [binaries / "python", "-u", binaries / "wstest", "-m", "fuzzingclient", "-s", path],
             stdin=subprocess.DEVNULL,
@@ -120,13 +121,12 @@ class Run:
         """What is wrong, empty when every case is as it must be; ends the run."""
         if self._process.poll() is None:
             self.stop()
-            limit = f"the time limit came during case {self.last}, its {self.begun}th"
+            limit = f"the time limit came during case {self.last}, number {self.begun}"
             return [Verdict("all", limit)]
         self._reader.join()
-        index = self._folder / "index.json"
-        if not index.exists():
+        if not self._index.exists():
             return [Verdict("all", f"the suite wrote no report; see {self._folder / 'wstest.log'}")]
-        report: dict[str, Any] = json.loads(index.read_text()).get(self.agent, {})
+        report = self._report()
         found = []
         for name in self._names:
             if name not in report:
@@ -137,3 +137,16 @@ class Run:
                 if report[name][what] not in allowed:
                     found.append(Verdict(name, f"{what}: {report[name][what]}"))
         return found
+
+    def seconds(self) -> float:
+        """What all cases took together, as the suite tells; after :meth:`verdicts` found nothing.
+
+        It does not count the suite's own start and reports.
+        """
+        report = self._report()
+        milliseconds: list[int] = [report[name]["duration"] for name in self._names]
+        return sum(milliseconds) / 1000
+
+    def _report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self._index.read_text()).get(self.agent, {})
+        return report

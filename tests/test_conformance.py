@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import json
+import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -13,9 +17,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from dualws.serving.cli import cli
 from dualws_conformance import frames, model
+from dualws_conformance.console import progress
 from dualws_conformance.reports.data import as_json
 from dualws_conformance.reports.junit import as_junit
 from dualws_conformance.reports.page import as_page
@@ -155,6 +161,46 @@ def test_the_command_prints_the_matrix_and_writes_the_reports(backend: str, tmp_
     assert "all 45 passed" in run_.output
     assert json.loads(files[0].read_text())["failed"] == 0
     assert all(path.stat().st_size > 500 for path in files)
+
+
+def on_a_terminal(*words: str) -> str:
+    """What the kit's command writes to a terminal."""
+    screen, terminal = os.openpty()
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "dualws_conformance", *words]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environ) as process:
+        os.close(terminal)
+        written = b""
+        # Linux ends a terminal whose other end is closed with an error, others with nothing.
+        with contextlib.suppress(OSError):
+            while data := os.read(screen, 65536):
+                written += data
+        os.close(screen)
+    assert process.returncode == 0, written
+    return written.decode()
+
+
+def test_a_bar_shows_how_far_the_command_is(backend: str) -> None:
+    cases = model.select(["early"])
+    runs = sum(len(case.styles) for case in cases)
+    written = on_a_terminal("--backend", backend, "--group", "early")
+    shown = [int(done) for done in re.findall(rf"(\d+)/{runs}\b", written)]
+    assert f"{len(cases)} cases" in written
+    assert shown == sorted(shown)
+    assert shown[0] < runs == shown[-1]
+    assert len(set(shown)) > 2
+
+
+def test_the_bar_counts_what_failed_and_leaves_nothing_where_there_is_no_terminal() -> None:
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        with progress(console) as bar:
+            task = bar.add_task("5 cases", total=5, failed="")
+            bar.update(task, advance=2, failed="1 failed")
+            bar.refresh()
+        assert isinstance(console.file, io.StringIO)
+        written = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", console.file.getvalue())
+        assert ("2/5" in written, "1 failed" in written) == (terminal, terminal)
 
 
 @pytest.mark.needs("openssl")

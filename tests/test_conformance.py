@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from dualws.serving.cli import cli
-from dualws_conformance import frames, model
+from dualws_conformance import frames, model, promises
 from dualws_conformance.console import progress
 from dualws_conformance.reports.data import as_json
 from dualws_conformance.reports.junit import as_junit
@@ -30,6 +30,7 @@ from dualws_conformance.wire import Transcript
 from support.timing import TIMEOUT
 
 KIT = Path(model.__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
 #: Groups that are quick and go through every layer of a backend.
 SAMPLE = ("environ", "early", "masking", "closing", "context", "limits")
 
@@ -40,10 +41,34 @@ def test_there_are_more_than_600_cases_each_with_what_it_proves() -> None:
     assert {case.group for case in cases} == set(model.GROUPS)
     assert max(Counter(case.id for case in cases).values()) == 1
     for case in cases:
-        assert case.section.startswith(("RFC ", "PEP ", "draft-", "dualws")), case
         assert case.title
         assert not case.title.endswith("."), case
         assert set(case.styles) <= {*model.STYLES, *model.PLAIN}, case
+
+
+#: A section of an RFC or a draft, a PEP, or two of these.
+_SPECIFICATION = re.compile(
+    r"((RFC \d+|draft-ietf-hybi-thewebsocketprotocol-\d\d) \d+(\.\d+)*(/\d+)?|PEP \d+)(, (?=\w)|$)"
+)
+
+
+def test_each_case_proves_a_section_of_a_specification_or_a_heading_of_the_documentation() -> None:
+    unknown = []
+    for case in model.select():
+        page, _, heading = case.section.partition(", ")
+        if page.startswith("docs/"):
+            written = (ROOT / page).read_text()
+            if not re.search(rf"^#+ {re.escape(heading)}$", written, re.M):
+                unknown.append((case.id, case.section))
+        elif _SPECIFICATION.sub("", case.section):
+            unknown.append((case.id, case.section))
+    assert unknown == []
+
+
+def test_every_promise_is_proved() -> None:
+    promised = {value for name, value in vars(promises).items() if name.isupper()}
+    assert promised
+    assert promised - {case.section for case in model.select()} == set()
 
 
 def test_the_clients_share_no_code_with_the_server() -> None:

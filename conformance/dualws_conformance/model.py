@@ -102,7 +102,7 @@ class Case:
 
     :param group: one of :data:`GROUPS`
     :param name: unique in its group
-    :param section: what it proves: ``RFC 6455 5.1``
+    :param section: what it proves: ``RFC 6455 5.1``, or one of :mod:`dualws_conformance.promises`
     :param title: the behaviour, as a sentence about a conforming server
     :param run: does it
     :param styles: styles of handler that it runs for

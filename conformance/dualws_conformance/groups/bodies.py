@@ -8,6 +8,7 @@ from typing import Any
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import add, case, check, equal
+from dualws_conformance.promises import STOPPING
 
 GROUP = "bodies"
 CHUNKED = ("Transfer-Encoding", "chunked")
@@ -119,7 +120,7 @@ def gone_halfway(kit: Kit) -> None:
     equal(kit.get("/status/200/").status, 200, "the status of the next client's answer")
 
 
-@case(GROUP, "dualws", "a large upload costs little memory", exclusive=True)
+@case(GROUP, STOPPING, "a large upload costs little memory", exclusive=True)
 def memory(kit: Kit) -> None:
     before = kit.state()["memory"]
     size = 24 * 1024 * 1024

@@ -6,6 +6,7 @@ from dualws_conformance import frames
 from dualws_conformance.frames import CLOSE
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, add, case, check, equal
+from dualws_conformance.promises import CLOSING
 
 GROUP = "closing"
 
@@ -92,7 +93,7 @@ def not_answered(kit: Kit) -> None:
     peer.expect_failed(1000)
 
 
-@case(GROUP, "dualws", "a handler that returns closes with 1000", styles=STYLES)
+@case(GROUP, CLOSING, "a handler that returns closes with 1000", styles=STYLES)
 def returns(kit: Kit) -> None:
     peer = kit.open("returns")
     peer.expect("first and last")

@@ -6,6 +6,7 @@ import json
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, case, check, equal
+from dualws_conformance.promises import REQUEST, SESSIONS
 
 GROUP = "context"
 
@@ -43,7 +44,7 @@ def into_websocket(kit: Kit) -> None:
     equal(kit.json("/context/", set="after"), {"before": "nothing"}, "the context")
 
 
-@case(GROUP, "dualws", "fields of one request are not in the next one's environ")
+@case(GROUP, "RFC 9110 3.3", "fields of one request are not in the next one's environ")
 def fields(kit: Kit) -> None:
     client = kit.connect()
     more = (("Host", kit.host), ("X-Kit-Secret", "1"), ("Cookie", "a=1"))
@@ -55,7 +56,7 @@ def fields(kit: Kit) -> None:
     check("HTTP_COOKIE" not in keys, "the cookie of the request before is in the environ")
 
 
-@case(GROUP, "dualws", "a session belongs to its client alone")
+@case(GROUP, SESSIONS, "a session belongs to its client alone")
 def sessions(kit: Kit) -> None:
     first = kit.open(path="/visit/")
     second = kit.open(path="/visit/")
@@ -63,7 +64,7 @@ def sessions(kit: Kit) -> None:
     check(all(len(one) == 2 for one in cookies), "a client did not get a session of its own")
 
 
-@case(GROUP, "dualws", "websockets see their own request", styles=STYLES)
+@case(GROUP, REQUEST, "websockets see their own request", styles=STYLES)
 def own_request(kit: Kit) -> None:
     peers = [kit.open("report", ("Cookie", f"n={n}"), query=f"n={n}") for n in range(20)]
     for number, peer in enumerate(peers):

@@ -9,6 +9,7 @@ from dualws_conformance.frames import CONTINUATION, TEXT
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, add, case, equal
 from dualws_conformance.peer import Peer
+from dualws_conformance.promises import END, RECEIVING, STOPPING
 
 GROUP = "ends"
 
@@ -66,7 +67,7 @@ for _name, (_ending, _code) in ENDINGS.items():
         styles=STYLES)  # fmt: skip
 
 
-@case(GROUP, "dualws", "a busy handler learns of the end when it comes back", styles=STYLES)
+@case(GROUP, END, "a busy handler learns of the end when it comes back", styles=STYLES)
 def busy(kit: Kit) -> None:
     key = kit.key()
     peer = kit.open("busy", query=f"key={key}")
@@ -77,14 +78,14 @@ def busy(kit: Kit) -> None:
     equal(kit.notes(key)[0][:3], [1001, "gone", None], "what the handler saw of the end")
 
 
-@case(GROUP, "dualws", "receive() after the end says None again, and never blocks", styles=STYLES)
+@case(GROUP, RECEIVING, "receive() after the end says None again, and never blocks", styles=STYLES)
 def receive_again(kit: Kit) -> None:
     key = kit.key()
     kit.open(query=f"key={key}").goodbye(1000)
     equal(kit.notes(key)[0][2:], [None, True], "receive() and ws.closed after the end")
 
 
-@case(GROUP, "dualws", "a client that vanishes within its handshake harms nobody", styles=STYLES)
+@case(GROUP, STOPPING, "a client that vanishes within its handshake harms nobody", styles=STYLES)
 def vanishes_in_handshake(kit: Kit) -> None:
     for _ in range(20):
         client = kit.connect()

@@ -8,6 +8,7 @@ from typing import Any
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, add, case, check, equal
+from dualws_conformance.promises import ENVIRON
 
 GROUP = "environ"
 Field = tuple[str, str]
@@ -81,7 +82,7 @@ key_is(
 key_is("no-query", RFC3875 + "7", "QUERY_STRING is empty without a query", "QUERY_STRING", "")
 for name in ("REQUEST_URI", "RAW_URI"):
     key_is(
-        name.lower().replace("_", "-"), "dualws", f"{name} has the target as it was sent",
+        name.lower().replace("_", "-"), ENVIRON, f"{name} has the target as it was sent",
         name, "/wsgi/%65nviron?x=%2F", "/wsgi/%65nviron?x=%2F",
     )  # fmt: skip
 key_is("protocol-1-1", RFC3875 + "16", "SERVER_PROTOCOL is HTTP/1.1",
@@ -136,7 +137,7 @@ key_is("scheme", "PEP 3333", "wsgi.url_scheme is what the client speaks", "wsgi.
        lambda kit: kit.server.scheme)  # fmt: skip
 key_is("version", "PEP 3333", "wsgi.version is (1, 0)", "wsgi.version", [1, 0])
 key_is("run-once", "PEP 3333", "wsgi.run_once is false", "wsgi.run_once", False)
-key_is("input-terminated", "dualws", "wsgi.input_terminated is true: the input ends by itself",
+key_is("input-terminated", ENVIRON, "wsgi.input_terminated is true: the input ends by itself",
        "wsgi.input_terminated", True)  # fmt: skip
 
 
@@ -187,12 +188,12 @@ shape("software", "SERVER_SOFTWARE names the server",
       lambda e: bool(e["plain"]["SERVER_SOFTWARE"]), True)  # fmt: skip
 
 
-@case(GROUP, "dualws", "wsgi.server is the server, and knows its backend's name")
+@case(GROUP, ENVIRON, "wsgi.server is the server, and knows its backend's name")
 def server(kit: Kit) -> None:
     equal(seen(kit)["server"], kit.server.backend, "environ['wsgi.server'].backend.name")
 
 
-@case(GROUP, "dualws", "a valid upgrade request has a wsgi.websocket, and reaches an ordinary view")
+@case(GROUP, ENVIRON, "a valid upgrade request has a wsgi.websocket, and reaches an ordinary view")
 def websocket(kit: Kit) -> None:
     client, head = kit.upgrade("/echo/")
     equal(head.status, 200, "the status of an ordinary view's answer")
@@ -201,7 +202,7 @@ def websocket(kit: Kit) -> None:
     equal(answer["types"].get("wsgi.websocket"), "WebSocket", "the type of wsgi.websocket")
 
 
-@case(GROUP, "dualws", "a bad handshake has its reason in dualws.handshake_error instead")
+@case(GROUP, ENVIRON, "a bad handshake has its reason in dualws.handshake_error instead")
 def handshake_error(kit: Kit) -> None:
     client = kit.connect()
     client.request("GET", "/echo/", ("Host", kit.host), ("Upgrade", "websocket"))
@@ -210,7 +211,7 @@ def handshake_error(kit: Kit) -> None:
     check(answer["error"], "environ['dualws.handshake_error'] gives no reason")
 
 
-@case(GROUP, "dualws", "wsgi.websocket tells path, origin, version and subprotocol", styles=STYLES)
+@case(GROUP, ENVIRON, "wsgi.websocket tells path, origin, version and subprotocol", styles=STYLES)
 def websocket_attributes(kit: Kit) -> None:
     origin = ("Origin", kit.origin)
     peer = kit.open("report", origin, ("Sec-WebSocket-Protocol", "x, kit.v2"), query="a=1")

@@ -8,6 +8,7 @@ from dualws_conformance import frames
 from dualws_conformance.frames import PING
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, WAITING, case, check, equal, fail
+from dualws_conformance.promises import BACKEND, LIMITS, RECEIVING, SENDING, STOPPING
 from dualws_conformance.timing import TIMEOUT
 
 GROUP = "flow"
@@ -18,7 +19,7 @@ def _drain(kit: Kit, key: str, count: int) -> None:
     equal(len(kit.notes(key, count)), count, "the number of notes")
 
 
-@case(GROUP, "dualws", "a client that reads slowly gets everything, in order", styles=WAITING)
+@case(GROUP, SENDING, "a client that reads slowly gets everything, in order", styles=WAITING)
 def slow_reader(kit: Kit) -> None:
     client = kit.connect(receive_buffer=16384)
     # More than the system's buffers hold, so that some of it must wait in the server.
@@ -29,7 +30,7 @@ def slow_reader(kit: Kit) -> None:
         equal((len(message), int.from_bytes(message[:4], "big")), (60000, number), "the message")
 
 
-@case(GROUP, "dualws", "a client that never reads stops its sender, and is closed in the end",
+@case(GROUP, SENDING, "a client that never reads stops its sender, and is closed in the end",
       styles=STYLES)  # fmt: skip
 def never_reads(kit: Kit) -> None:
     key = kit.key()
@@ -40,7 +41,7 @@ def never_reads(kit: Kit) -> None:
     kit.open().echo("others go on")
 
 
-@case(GROUP, "dualws", "a handler that does not receive stops its client: the inbox is bounded",
+@case(GROUP, LIMITS, "a handler that does not receive stops its client: the inbox is bounded",
       styles=STYLES)  # fmt: skip
 def bounded_inbox(kit: Kit) -> None:
     key = kit.key()
@@ -61,7 +62,7 @@ def bounded_inbox(kit: Kit) -> None:
     check(sent < 1000, "a busy handler's client could send 120 MB: the inbox has no bound")
 
 
-@case(GROUP, "dualws", "what waited for a busy handler arrives in order", styles=STYLES)
+@case(GROUP, RECEIVING, "what waited for a busy handler arrives in order", styles=STYLES)
 def waited(kit: Kit) -> None:
     key = kit.key()
     peer = kit.open("busy", query=f"key={key}")
@@ -72,7 +73,7 @@ def waited(kit: Kit) -> None:
     peer.expect(*messages)
 
 
-@case(GROUP, "dualws", "a client that sends a byte at a time holds up nobody", styles=STYLES)
+@case(GROUP, STOPPING, "a client that sends a byte at a time holds up nobody", styles=STYLES)
 def slow_writer(kit: Kit) -> None:
     slow = [kit.open() for _ in range(10)]
     quick = kit.open()
@@ -85,7 +86,7 @@ def slow_writer(kit: Kit) -> None:
         peer.expect("slow")
 
 
-@case(GROUP, "dualws", "a flood of pings is not answered without end, and harms nobody",
+@case(GROUP, "RFC 6455 5.5.3", "a flood of pings is not answered without end, and harms nobody",
       styles=STYLES)  # fmt: skip
 def ping_flood(kit: Kit) -> None:
     peer = kit.open(client=kit.connect(receive_buffer=16384))
@@ -100,7 +101,7 @@ def ping_flood(kit: Kit) -> None:
     kit.open().echo("others go on")
 
 
-@case(GROUP, "dualws", "one client that floods does not starve the others", styles=STYLES)
+@case(GROUP, STOPPING, "one client that floods does not starve the others", styles=STYLES)
 def fairness(kit: Kit) -> None:
     flooder = kit.open("gulp")
     other = kit.open()
@@ -114,7 +115,7 @@ def fairness(kit: Kit) -> None:
     check(waited_for < TIMEOUT / 2, f"the other client waited {waited_for:.1f} s for its echo")
 
 
-@case(GROUP, "dualws", "receive(timeout) raises TimeoutError and loses nothing", styles=WAITING)
+@case(GROUP, RECEIVING, "receive(timeout) raises TimeoutError and loses nothing", styles=WAITING)
 def receive_timeout(kit: Kit) -> None:
     peer = kit.open("waits")
     peer.expect("nothing came")
@@ -123,7 +124,7 @@ def receive_timeout(kit: Kit) -> None:
     peer.expect_close(1000)
 
 
-@case(GROUP, "dualws", "many websockets at a time, each with its own messages", styles=STYLES)
+@case(GROUP, BACKEND, "many websockets at a time, each with its own messages", styles=STYLES)
 def many(kit: Kit) -> None:
     peers = [kit.open() for _ in range(100)]
     for number, peer in enumerate(peers):
@@ -132,7 +133,7 @@ def many(kit: Kit) -> None:
         peer.expect(f"message {number}")
 
 
-@case(GROUP, "dualws", "messages as large as the limit do not wait for each other's readers",
+@case(GROUP, SENDING, "messages as large as the limit do not wait for each other's readers",
       styles=STYLES)  # fmt: skip
 def large_both_ways(kit: Kit) -> None:
     peer = kit.open()

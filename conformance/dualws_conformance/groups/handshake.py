@@ -185,7 +185,7 @@ def byte_by_byte(kit: Kit) -> None:
     equal(client.read_head().status, 101, "the status")
 
 
-@case(GROUP, "dualws", "a page of the same origin is accepted, of another refused with 403",
+@case(GROUP, "RFC 6455 10.2", "a page of the same origin is accepted, of another refused with 403",
       styles=ACCEPTING)  # fmt: skip
 def origin(kit: Kit) -> None:
     path = kit.path("echo")

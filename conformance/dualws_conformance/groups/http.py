@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import case, check, equal
+from dualws_conformance.promises import BACKEND, STOPPING
 
 GROUP = "http"
 
@@ -141,7 +142,7 @@ def byte_by_byte(kit: Kit) -> None:
     check(b'"body": "hello"' in client.response().body, "the body is not what was sent")
 
 
-@case(GROUP, "dualws", "clients that send their heads slowly hold up nobody")
+@case(GROUP, STOPPING, "clients that send their heads slowly hold up nobody")
 def slow_heads(kit: Kit) -> None:
     slow = [kit.connect() for _ in range(40)]
     for client in slow:
@@ -153,7 +154,7 @@ def slow_heads(kit: Kit) -> None:
         equal(client.response().status, 200, "the status of a slow client's answer")
 
 
-@case(GROUP, "dualws", "a slow view does not hold up others")
+@case(GROUP, BACKEND, "a slow view does not hold up others")
 def slow_view(kit: Kit) -> None:
     keys = [kit.key() for _ in range(4)]
     clients = [kit.connect() for _ in keys]

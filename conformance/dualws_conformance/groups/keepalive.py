@@ -6,6 +6,7 @@ from dualws_conformance import frames
 from dualws_conformance.frames import CLOSE, PING, PONG
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, case, equal, fail
+from dualws_conformance.promises import LIMITS
 
 GROUP = "keepalive"
 _OPTIONS = ("--ping-interval", "0.4", "--ping-timeout", "0.4")
@@ -50,6 +51,6 @@ def any_byte(kit: Kit) -> None:
             fail(f"a client that sent bytes was closed: {frame}")
 
 
-@case(GROUP, "dualws", "an interval of 0 switches pings off", styles=STYLES)
+@case(GROUP, LIMITS, "an interval of 0 switches pings off", styles=STYLES)
 def off(kit: Kit) -> None:
     kit.open().client.expect_silence()

@@ -8,6 +8,7 @@ from typing import Any
 from dualws_conformance import frames
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, add, fail
+from dualws_conformance.promises import END
 from dualws_conformance.timing import PATIENCE, settled
 from dualws_conformance.wire import Client
 
@@ -160,5 +161,5 @@ for _act, _count, _what in (
     def leak(kit: Kit, act: Callable[[Kit, int], None] = _act, count: int = _count) -> None:
         flat(kit, act, QUICK if kit.quick else count)
 
-    add(GROUP, f"{_act.__name__}-{_count}", "dualws", f"{_count} {_what} leave nothing behind",
+    add(GROUP, f"{_act.__name__}-{_count}", END, f"{_count} {_what} leave nothing behind",
         leak, styles=("blocking",) if _act is not connects else STYLES, exclusive=True)  # fmt: skip

@@ -8,6 +8,7 @@ from dualws_conformance import frames
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import ACCEPTING, STYLES, add, case, check, equal
 from dualws_conformance.peer import Peer
+from dualws_conformance.promises import ENVIRON, REQUEST
 
 GROUP = "refusals"
 
@@ -38,14 +39,14 @@ def not_found(kit: Kit) -> None:
     equal(head.status, 404, "the status")
 
 
-@case(GROUP, "dualws", "a view that raises before the accept is a 500")
+@case(GROUP, "RFC 9110 15.6.1", "a view that raises before the accept is a 500")
 def crash(kit: Kit) -> None:
     client, head = kit.upgrade("/crash-before/")
     equal(head.status, 500, "the status")
     client.read_body(head)
 
 
-@case(GROUP, "dualws", "frames sent with a handshake that is refused are no request")
+@case(GROUP, "RFC 9112 11.2", "frames sent with a handshake that is refused are no request")
 def refused_with_frames(kit: Kit) -> None:
     early = frames.build(
         frames.TEXT, b"GET /status/200/ HTTP/1.1\r\nHost: a\r\n\r\n", mask=bytes(4)
@@ -62,7 +63,7 @@ def not_asked(kit: Kit) -> None:
     equal(kit.get(kit.path("echo")).status, 426, "the status")
 
 
-@case(GROUP, "dualws", "cookies of the view and of the middleware travel on the 101")
+@case(GROUP, "RFC 6455 1.3", "cookies of the view and of the middleware travel on the 101")
 def cookies(kit: Kit) -> None:
     _, head = kit.upgrade("/visit/")
     equal(head.status, 101, "the status")
@@ -71,7 +72,7 @@ def cookies(kit: Kit) -> None:
     equal(head.get("X-Kit"), "middleware", "the middleware's field on the 101")
 
 
-@case(GROUP, "dualws", "a handler runs after Django's stack has unwound, in the view's context")
+@case(GROUP, REQUEST, "a handler runs after Django's stack has unwound, in the view's context")
 def order(kit: Kit) -> None:
     key = kit.key()
     kit.open(path=f"/ordered/?key={key}")
@@ -81,7 +82,7 @@ def order(kit: Kit) -> None:
     equal({note[2] for note in notes}, {key}, "what the view has set in its context")
 
 
-@case(GROUP, "dualws", "accept() takes a subprotocol and fields, and a second one does nothing")
+@case(GROUP, ENVIRON, "accept() takes a subprotocol and fields, and a second one does nothing")
 def explicit(kit: Kit) -> None:
     peer = kit.open("echo", ("Sec-WebSocket-Protocol", "x, kit.v2"), path="/accepts/")
     equal(peer.head.get("X-Room"), "blue", "the view's field on the 101")
@@ -90,7 +91,7 @@ def explicit(kit: Kit) -> None:
     peer.expect_close(1000)
 
 
-@case(GROUP, "dualws", "a reader and a writer that both accept send one 101")
+@case(GROUP, ENVIRON, "a reader and a writer that both accept send one 101")
 def accepted_once(kit: Kit) -> None:
     peer = kit.open(path="/two-accept/")
     peer.expect("from the writer")
@@ -98,7 +99,7 @@ def accepted_once(kit: Kit) -> None:
     peer.expect_close(1000)
 
 
-@case(GROUP, "dualws", "the view's answer after a websocket goes nowhere")
+@case(GROUP, ENVIRON, "the view's answer after a websocket goes nowhere")
 def nothing_after(kit: Kit) -> None:
     client, head = kit.upgrade("/inside/returns/")
     equal(head.status, 101, "the status")
@@ -107,7 +108,7 @@ def nothing_after(kit: Kit) -> None:
     peer.expect_failed(1000)
 
 
-@case(GROUP, "dualws", "every request reaches Django, a bad handshake too")
+@case(GROUP, REQUEST, "every request reaches Django, a bad handshake too")
 def bad_reaches_django(kit: Kit) -> None:
     client = kit.connect()
     fields = (("Host", kit.host), ("Upgrade", "websocket"), ("Connection", "Upgrade"))

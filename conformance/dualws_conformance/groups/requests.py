@@ -109,7 +109,7 @@ def ends_early(kit: Kit) -> None:
         check(rest == b"" or rest.startswith(b"HTTP/1.1 400 "), f"half a request got {rest[:60]!r}")
 
 
-@case(GROUP, "dualws", "a client that connects and vanishes leaves no trace")
+@case(GROUP, "RFC 9112 8", "a client that connects and vanishes leaves no trace")
 def vanishes(kit: Kit) -> None:
     for data in (b"", b"GET / HTTP/1.1\r\n", b"GET /status/200/ HTTP/1.1\r\nHost: a\r\n\r\n"):
         client = kit.connect()

@@ -6,6 +6,7 @@ import re
 
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import add, case, check, equal, fail
+from dualws_conformance.promises import BACKEND
 from dualws_conformance.wire import Ended
 
 GROUP = "responses"
@@ -60,7 +61,7 @@ for size in (0, 1, 65536, 5_000_000):
             f"an answer of {size} bytes arrives whole ({way})", sized)  # fmt: skip
 
 
-@case(GROUP, "dualws", "a stream stops when its reader does: the client sets the pace")
+@case(GROUP, BACKEND, "a stream stops when its reader does: the client sets the pace")
 def backpressure(kit: Kit) -> None:
     key = kit.key()
     client = kit.connect(receive_buffer=65536)
@@ -71,7 +72,7 @@ def backpressure(kit: Kit) -> None:
     check(sent < 64 << 20, f"{sent} bytes were produced for a client that read nothing")
 
 
-@case(GROUP, "dualws", "a view that raises is a 500, and the connection goes on")
+@case(GROUP, "RFC 9110 15.6.1", "a view that raises is a 500, and the connection goes on")
 def crash(kit: Kit) -> None:
     client = kit.connect()
     client.request("GET", "/crash/", ("Host", kit.host))
@@ -103,7 +104,7 @@ def unusual(kit: Kit) -> None:
         equal(kit.get(f"/status/{status}/").status, status, "the status")
 
 
-@case(GROUP, "dualws", "redirects keep their Location")
+@case(GROUP, "RFC 9110 10.2.2", "redirects keep their Location")
 def location(kit: Kit) -> None:
     for status in (301, 302, 307):
         answer = kit.get(f"/status/{status}/")

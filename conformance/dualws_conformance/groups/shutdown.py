@@ -8,6 +8,7 @@ import time
 from dualws_conformance.frames import closing
 from dualws_conformance.kit import Kit
 from dualws_conformance.model import STYLES, add, case, check, equal
+from dualws_conformance.promises import SERVER_END
 from dualws_conformance.timing import PATIENCE
 
 GROUP = "shutdown"
@@ -53,12 +54,12 @@ for _signal in (signal.SIGTERM, signal.SIGINT):
         ends(kit, None)
 
     _slug = _signal.name.lower()
-    add(GROUP, f"idle-{_slug}", "dualws", f"{_signal.name} ends a server with idle clients", idle)
+    add(GROUP, f"idle-{_slug}", SERVER_END, f"{_signal.name} ends a server with idle clients", idle)
     add(GROUP, f"websockets-{_slug}", "RFC 6455 7.4.1", f"{_signal.name} tells websockets (1001 or "
         "1012) and ends", websockets, styles=STYLES)  # fmt: skip
 
 
-@case(GROUP, "dualws", "clients that do not answer the goodbye do not hold it up", styles=STYLES)
+@case(GROUP, SERVER_END, "clients that do not answer the goodbye do not hold it up", styles=STYLES)
 def silent_websockets(kit: Kit) -> None:
     kit.restart()
     for _ in range(5):
@@ -66,7 +67,7 @@ def silent_websockets(kit: Kit) -> None:
     ends(kit)
 
 
-@case(GROUP, "dualws", "a request in progress gets its answer")
+@case(GROUP, SERVER_END, "a request in progress gets its answer")
 def request_in_progress(kit: Kit) -> None:
     kit.restart()
     key = kit.key()
@@ -80,14 +81,14 @@ def request_in_progress(kit: Kit) -> None:
     ends(kit, None)
 
 
-@case(GROUP, "dualws", "a busy handler does not hold up the end", styles=STYLES)
+@case(GROUP, SERVER_END, "a busy handler does not hold up the end", styles=STYLES)
 def busy_handler(kit: Kit) -> None:
     kit.restart()
     kit.open("busy", query=f"key={kit.key()}").expect("busy")
     ends(kit)
 
 
-@case(GROUP, "dualws", "half a request does not hold up the end")
+@case(GROUP, SERVER_END, "half a request does not hold up the end")
 def half_a_request(kit: Kit) -> None:
     kit.restart()
     client = kit.connect()
@@ -96,7 +97,7 @@ def half_a_request(kit: Kit) -> None:
     ends(kit)
 
 
-@case(GROUP, "dualws", "after the signal no connection is accepted")
+@case(GROUP, SERVER_END, "after the signal no connection is accepted")
 def not_accepted(kit: Kit) -> None:
     kit.restart()
     ends(kit)

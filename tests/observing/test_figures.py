@@ -118,7 +118,7 @@ def test_handshakes_by_outcome(observe: Observe) -> None:
 
 
 def test_close_codes_of_peers_are_no_labels(observe: Observe) -> None:
-    observed = observe("--websocket-idle-timeout", "0.5")
+    observed = observe("--websocket-idle-timeout", str(0.5 * SCALE))
     for code in (3000, 4001, 4999, 1001):
         with open_socket(observed.server, "/ws/echo/") as client:
             client.send(build(CLOSE, close_payload(code)))

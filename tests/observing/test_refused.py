@@ -17,7 +17,7 @@ import pytest
 from support.crowd import open_socket
 from support.frames import handshake
 from support.raw import RawClient
-from support.timing import eventually
+from support.timing import SCALE, eventually
 
 from .conftest import Observed
 
@@ -25,7 +25,7 @@ Observe = Callable[..., Observed]
 QUIET = {"DUALWS_TEST_SETTINGS": json.dumps({"LOGGING": {"version": 1}})}
 LIMITS = (
     *("--max-header-size", "2048", "--max-headers", "20", "--max-body-size", "100"),
-    *("--header-timeout", "0.5", "--body-timeout", "0.5"),
+    *("--header-timeout", str(0.5 * SCALE), "--body-timeout", str(0.5 * SCALE)),
 )
 HEAD = b"POST /a?b=1 HTTP/1.1\r\nHost: x\r\n"
 

@@ -203,7 +203,9 @@ def taken(server: LiveServer, path: str) -> RawClient:
 
 
 def test_who_has_taken_the_socket_reads_its_end(serve_app: Serve) -> None:
-    server = serve_app("support.taken_site", "--drain-window", "10", "--close-timeout", "1")
+    server = serve_app(
+        "support.taken_site", "--drain-window", str(10 * SCALE), "--close-timeout", str(SCALE)
+    )
     clients = [taken(server, "/") for _ in range(30)]
     begin = time.monotonic()
     server.signal(signal.SIGTERM)
@@ -221,15 +223,17 @@ def test_who_has_taken_the_socket_reads_its_end(serve_app: Serve) -> None:
 
 
 def test_who_keeps_the_socket_has_until_the_deadline(serve_app: Serve) -> None:
-    server = serve_app("support.taken_site", "--drain-window", "1", "--close-timeout", "0.5")
+    server = serve_app(
+        "support.taken_site", "--drain-window", str(SCALE), "--close-timeout", str(SCALE / 2)
+    )
     with taken(server, "/keep/") as client:
         begin = time.monotonic()
         server.signal(signal.SIGTERM)
         while client.read(6) == b"still\n":
-            if time.monotonic() - begin > 1.2:
+            if time.monotonic() - begin > 1.2 * SCALE:
                 break
         assert server.wait() == 0
-        assert time.monotonic() - begin > 1.5
+        assert time.monotonic() - begin > 1.5 * SCALE
     assert "0 handlers, 1 taken sockets and 0 HTTP requests are aborted" in server.stderr.text()
 
 

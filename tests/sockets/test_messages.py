@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import struct
@@ -282,6 +283,30 @@ def test_topics(live: LiveServer, key: str) -> None:
         assert read_frame(two).opcode == CLOSE
         two.assert_closed()
         assert live.get("/ws/publish/", topic=key, data="one left").body == b"1"
+
+
+def test_topics_keep_the_order_of_each_who_publishes(live: LiveServer, key: str) -> None:
+    """Between the messages that the handler sends itself; that of others is their own."""
+    count = 300
+    people = ("ada", "bob", "eve")
+    with contextlib.ExitStack() as sockets:
+        clients = {
+            who: sockets.enter_context(open_socket(live, f"/ws/topic/own/?topic={key}&who={who}"))
+            for who in people
+        }
+        for client in clients.values():
+            assert read_frame(client).payload == b"subscribed"
+        for client in clients.values():
+            client.send(build(TEXT, b"%d" % count))
+        for who, client in clients.items():
+            got = [read_frame(client).payload.decode() for _ in range(count * (len(people) + 1))]
+            for other in people:
+                assert [text for text in got if text.startswith(other)] == [
+                    f"{other} {number}" for number in range(count)
+                ]
+            assert [text for text in got if text.startswith(("own", who))] == [
+                f"{said} {number}" for number in range(count) for said in ("own", who)
+            ]
 
 
 # -- libraries -------------------------------------------------------------------

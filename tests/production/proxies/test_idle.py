@@ -28,10 +28,7 @@ def test_pings_outlast_the_proxys_patience(start_site: Start, proxied: type[Prox
         assert ask(client, b"still here") == "still here"
 
 
-# Caddy and Traefik cut nothing by default.
-@pytest.mark.parametrize(
-    "proxied", each(kind for kind in PROXIES if kind.short_idle), indirect=True
-)
+@pytest.mark.parametrize("proxied", each(CUTTING), indirect=True)
 def test_without_pings_a_silent_websocket_is_cut(start_site: Start, proxied: type[Proxy]) -> None:
     """What the test above would be worth otherwise."""
     site = start_site("--ping-interval", "0", changes=proxied.short_idle)

@@ -300,6 +300,18 @@ def topic(request: HttpRequest, ws: Any) -> None:
         publish(name, message)
 
 
+@websocket
+def topic_and_own(request: HttpRequest, ws: Any) -> None:
+    """Publishes to ``topic``, as ``who``, as often as is asked, and says so itself before each."""
+    name, who = request.GET["topic"], request.GET["who"]
+    ws.subscribe(name)
+    ws.send("subscribed")
+    for message in ws:
+        for number in range(int(message)):
+            ws.send(f"own {number}")
+            publish(name, f"{who} {number}")
+
+
 def publish_by_http(request: HttpRequest) -> HttpResponse:
     """Publishes from an ordinary view."""
     return HttpResponse(str(publish(request.GET["topic"], request.GET["data"])))
@@ -400,6 +412,7 @@ urlpatterns = [
     path("big/", big),
     path("misuse/", misuse),
     path("topic/", topic),
+    path("topic/own/", topic_and_own),
     path("publish/", publish_by_http),
     path("members/", members),
     path("refuse/<int:code>/", refuse),

@@ -13,14 +13,11 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Any
 
-from dualws import json_messages
-from dualws.arrival import Arrival
-from dualws.connection import ENDED, WAIT
+from dualws import hot, json_messages
 from dualws.faces import Face, WebSocket
 from dualws.loops import call_from_outside
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
-from dualws.protocol.stream import Pong
 
 
 class AsyncWebSocket(Face):
@@ -39,8 +36,7 @@ class AsyncWebSocket(Face):
         self._open_connection = ws.connection
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        #: used again for each wait
-        self._arrival = Arrival(self._loop, self._thread)
+        self._messages = hot.Messages(self._loop, ws.connection)
 
     # -- messages ------------------------------------------------------------------
 
@@ -51,49 +47,20 @@ class AsyncWebSocket(Face):
         :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
         :raises TimeoutError: nothing came in time; the websocket stays open
         """
-        while True:
-            arrival = self._arrival
-            message = self._open_connection.take(arrival.wake)
-            if message is ENDED:
-                return None
-            if message is not WAIT:
-                assert not isinstance(message, Pong)  # handlers for events alone ask for them
-                return message
-            try:
-                if timeout is None:
-                    await arrival
-                else:
-                    async with asyncio.timeout(timeout):
-                        await arrival
-            except BaseException:
-                self._break_off(arrival)
-                raise
+        try:
+            if timeout is None:
+                return await self._messages
+            async with asyncio.timeout(timeout):
+                return await self._messages
+        except StopAsyncIteration:
+            return None
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """The messages, until the websocket ends."""
-        return self
+        return self._messages
 
     async def __anext__(self) -> str | bytes:
-        # As receive(): every line, and a second coroutine, would count for each message.
-        while True:
-            arrival = self._arrival
-            message = self._open_connection.take(arrival.wake)
-            if message is ENDED:
-                raise StopAsyncIteration
-            if message is not WAIT:
-                return message  # type: ignore[return-value]  # no pong, and WAIT is excluded
-            try:
-                await arrival
-            except BaseException:
-                self._break_off(arrival)
-                raise
-
-    def _break_off(self, arrival: Arrival) -> None:
-        """A wait timed out or was cancelled: a message that comes now stays in the inbox."""
-        if arrival is self._arrival:  # else another task waits by now
-            self._open_connection.cancel_take()
-            # The call that is under way already must not end the next wait.
-            self._arrival = Arrival(self._loop, self._thread)
+        return await self._messages
 
     async def receive_json(self, timeout: float | None = None) -> Any:
         """Wait for the next message, which must be JSON (text, or UTF-8 in a binary one).
@@ -129,10 +96,16 @@ class AsyncWebSocket(Face):
         :raises Exception: what the iterator raises. When a part of its message is out already
             the websocket is closed (1011): the message cannot be taken back
         """
+        connection = self._open_connection
+        if binary is None and compress is None:
+            room = connection.send_message(data)
+            if room is not None:  # what nearly all messages are
+                if not room:
+                    await self._wait_for_peer()
+                return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator | AsyncIterable):
             await self._send_fragments(data, binary, compress)
             return
-        connection = self._open_connection
         if connection.behind and not connection.closed:
             await self._wait_for_peer()
         if not connection.write(message_frame(data, binary, compress, connection.deflate)):

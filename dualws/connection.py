@@ -51,15 +51,8 @@ class Connection(Living):
     __slots__ = (
         "__weakref__",
         "_abort_timer",
-        "_end",
         "_grace_timer",
-        "_inbox_bytes",
-        "_most_bytes",
-        "_most_messages",
-        "_ready",
         "_reply",
-        "_stream",
-        "_waiter",
         "identity",
         "on_lost",
         "seen",
@@ -70,15 +63,8 @@ class Connection(Living):
     def __init__(self, server: Server, stream: Stream, deflate: Deflate | None = None) -> None:
         super().__init__(server, deflate)
         self._stream = stream
-        self._inbox_bytes = 0
-        #: reading pauses when as many messages, or more bytes, wait for the handler
         self._most_messages = self.config.max_queued_messages
         self._most_bytes = self.config.max_message_size
-        #: to be called once, without the lock, when there is something to take
-        self._ready: Callable[[], object] | None = None
-        self._waiter: Waiter | None = None
-        #: whether the peer's side, or ours, has ended: nothing more goes to the inbox
-        self._end = False
         #: the close frame that answers the peer's end, when it is its turn
         self._reply: bytes | None = None
         self._grace_timer: Timer | None = None
@@ -96,7 +82,6 @@ class Connection(Living):
     def open(self, transport: Transport) -> None:
         """Begin: the 101 response is on its way."""
         self._transport = transport
-        self._write_now = transport.write
         self._waiting = transport.buffered  # of the 101
         self.server.connections.add(self)
         if self._lost:  # before it was counted: nobody else will forget it
@@ -110,29 +95,6 @@ class Connection(Living):
         return self._inbox_bytes + self._stream.held + self.kept
 
     # -- from the transport --------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        with self._lock:
-            self._alive = True
-            self.bytes_in += len(data)
-            message = self._stream.feed_one(data)
-            if message is None:
-                ready = self._receive(data)
-            else:  # what nearly all messages are; every line counts
-                self.messages_in += 1
-                if self._end:
-                    return
-                inbox = self._inbox
-                inbox.append(message)
-                self._inbox_bytes += len(message)
-                ready = self._ready
-                if ready is not None:
-                    self._ready = None
-                elif len(inbox) >= self._most_messages or self._inbox_bytes > self._most_bytes:
-                    self._paused = True
-                    self._transport.pause_reading()
-        if ready is not None:
-            ready()
 
     def eof_received(self) -> None:
         with self._lock:
@@ -154,8 +116,7 @@ class Connection(Living):
     def connection_lost(self, error: OSError | None) -> None:
         with self._lock:
             self._lost = True
-            self._batch.clear()
-            self._batch_size = 0
+            self._batch = None
             ready = self._ended(1006, str(error) if error else "the connection was lost", None)
             if ready is None:
                 ready, self._ready = self._ready, None
@@ -286,7 +247,7 @@ class Connection(Living):
     def _part(self, frame: bytes | None, over: bool) -> None:
         if frame is not None:
             self._write(frame)
-        elif self._batch:
+        elif self._batch is not None:
             self._flush()
         if over:
             self._transport.close()
@@ -297,28 +258,6 @@ class Connection(Living):
             self._answer_end()
 
     # -- for the handler -----------------------------------------------------------
-
-    def take(self, ready: Callable[[], object] | None) -> str | bytes | Pong | Sentinel:
-        """The next message, without waiting.
-
-        :param ready: called once, from any thread, when there is something to take after
-            this returned :data:`WAIT`; None if nothing is to be called
-        :return: a message, a pong if those are wanted, :data:`WAIT`, or :data:`ENDED`
-        :raises RuntimeError: other code waits for the next message already
-        """
-        with self._lock:
-            if self._inbox:
-                return self._pop()
-            if self._end:
-                self._answer_end()
-                return ENDED
-            if self._batch:
-                self._flush()
-            if self._ready is None:
-                self._ready = ready
-            elif ready is not None:
-                self._refuse_second()
-            return WAIT
 
     @property
     def waiting(self) -> tuple[int, int, bool]:
@@ -351,65 +290,49 @@ class Connection(Living):
             "websocket: let one thread or greenlet receive, and hand the messages on"
         )
 
-    def _pop(self) -> str | bytes | Pong:
-        message = self._inbox.pop(0)
-        if type(message) is not Pong:
-            self._inbox_bytes -= len(message)
-        if self._paused:
-            self._alive = True
-            if (
-                len(self._inbox) <= self._most_messages // 2
-                and self._inbox_bytes <= self._most_bytes // 2
-            ):
-                self._paused = False
-                if self._stream.pending:
-                    self._receive(b"")  # nobody waits: this code has the message
-                if not self._paused:
-                    self._transport.resume_reading()
-        return message
+    def _make_room(self) -> None:
+        """A message was taken while reading pauses; with the lock held."""
+        self._alive = True
+        if (
+            len(self._inbox) <= self._most_messages // 2
+            and self._inbox_bytes <= self._most_bytes // 2
+        ):
+            self._paused = False
+            if self._stream.pending:
+                self._receive(b"")  # nobody waits: this code has the message
+            if not self._paused:
+                self._transport.resume_reading()
 
-    def cancel_take(self) -> bool:
-        """Take back a :data:`WAIT`; False when *ready* has been, or is being, called."""
+    def cancel_take(self, ready: Callable[[], object] | None = None) -> bool:
+        """Take back a :data:`WAIT`; False when *ready* has been, or is being, called.
+
+        :param ready: who takes back; None for whoever it is
+        """
         with self._lock:
-            if self._ready is None:
+            if self._ready is None or (ready is not None and self._ready is not ready):
                 return False
             self._ready = None
             return True
 
-    def receive(self, timeout: float | None = None) -> str | bytes | None:
-        """Wait for the next message, in a thread or greenlet that may block.
+    def _waiter_for(self) -> Waiter:
+        """What code waits with that may block: the transport's own, if it has one."""
+        make: Callable[[], Waiter] = getattr(self._transport, "waiter", self.runtime.waiter)
+        return make()
 
-        :param timeout: seconds; None waits as long as it takes
-        :return: text as ``str``, binary as ``bytes``, None once the websocket has ended
-        :raises TimeoutError: nothing came in time
+    def _wait_broke(self) -> None:
+        """Code was killed while it waited."""
+        self._waiter = None
+        self.cancel_take()
+
+    def _not_woken(self, timeout: float | None) -> None:
+        """The time to wait is over.
+
+        :raises TimeoutError: and nothing comes in this moment
         """
-        while True:
-            with self._lock:
-                # As take(), which this is for nearly all messages.
-                if self._inbox:
-                    return self._pop()  # type: ignore[return-value]  # no pongs here
-                if self._end:
-                    self._answer_end()
-                    return None
-                if self._batch:
-                    self._flush()
-                if self._ready is not None:
-                    self._refuse_second()
-                waiter = self._waiter
-                if waiter is None:
-                    make = getattr(self._transport, "waiter", self.runtime.waiter)
-                    waiter = self._waiter = make()
-                self._ready = waiter.wake
-            try:
-                woken = waiter.wait(timeout)
-            except BaseException:  # killed while it waited
-                self._waiter = None
-                self.cancel_take()
-                raise
-            if not woken:
-                if self.cancel_take():
-                    raise TimeoutError(f"no message within {timeout} s")
-                waiter.wait()
+        if self.cancel_take():
+            raise TimeoutError(f"no message within {timeout} s")
+        assert self._waiter is not None
+        self._waiter.wait()
 
     # -- closing -------------------------------------------------------------------
 

@@ -421,6 +421,12 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
+        if binary is None and compress is None and self.waits:
+            room = connection.send_message(data)
+            if room is not None:  # what nearly all messages are
+                if not room:
+                    connection.wait_for_peer()
+                return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator):
             self._send_fragments(connection, data, binary, compress)
             return

@@ -32,15 +32,11 @@ class Living(Sender):
     :param deflate: permessage-deflate, when that was negotiated
     """
 
-    __slots__ = ("_alive", "_collecting", "_paused", "_pongs", "_silent_ticks")
+    __slots__ = ("_collecting", "_pongs", "_silent_ticks")
 
     def __init__(self, server: Server, deflate: Deflate | None) -> None:
         super().__init__(server, deflate)
-        #: whether something has come since the last tick
-        self._alive = True
         self._silent_ticks = 0
-        #: whether reading pauses: silence means nothing then
-        self._paused = False
         #: whether the system collects a large frame, and keeps what has come of it from us
         self._collecting = False
         #: data of pings that are to be answered

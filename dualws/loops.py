@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -51,6 +51,11 @@ def call_from_outside(
     except RuntimeError:
         if not loop.is_closed():
             raise
+
+
+def raise_later(error: BaseException) -> NoReturn:
+    """Raise *error*: what a loop is to call soon."""
+    raise error
 
 
 def _log() -> None:

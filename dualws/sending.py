@@ -14,54 +14,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dualws.contract import Runtime, ServerConfig, Transport
+from dualws import hot
+from dualws.contract import Runtime, ServerConfig
 from dualws.errors import MessageTooBig, SendTimeout, WebSocketClosed
 from dualws.fragment_turns import Turn, running
 from dualws.protocol.deflate import Deflate
 from dualws.protocol.outgoing import InOrder, Outgoing
-from dualws.protocol.stream import Pong
 
 if TYPE_CHECKING:
     from dualws.contract import Server
 
 logger = logging.getLogger("dualws.connection")
 
-#: Bytes that are kept to go out together, at most.
-_BATCH = 64 * 1024
 
-
-class Sender(ABC):
+class Sender(hot.Connection, ABC):
     """What :class:`~dualws.connection.Connection` is to those who send.
 
     :param server: the server that it belongs to
     :param deflate: permessage-deflate, when that was negotiated
     """
 
-    __slots__ = (
-        "_batch",
-        "_batch_size",
-        "_close_sent",
-        "_inbox",
-        "_limit",
-        "_lock",
-        "_lost",
-        "_order",
-        "_senders",
-        "_transport",
-        "_turn",
-        "_waiting",
-        "_write_now",
-        "behind",
-        "bytes_in",
-        "bytes_out",
-        "close_code",
-        "close_reason",
-        "deflate",
-        "messages_in",
-        "messages_out",
-        "runtime",
-        "server",
-    )
+    __slots__ = ("_order", "_senders", "close_code", "close_reason", "runtime")
 
     def __init__(self, server: Server, deflate: Deflate | None) -> None:
         self.server = server
@@ -70,28 +43,11 @@ class Sender(ABC):
         self._lock = self.runtime.lock()
         # Held while a message is compressed that the next one may refer to.
         self._order = self.runtime.lock() if deflate is not None and deflate.keeps_context else None
-        self._transport: Transport
-        self._write_now: Callable[[bytes], int]
         self._limit = server.config.send_buffer_size
-        #: what has come and waits for the handler: short, and an empty deque takes 600 bytes more
-        self._inbox: list[str | bytes | Pong] = []
-        #: what was sent and goes out together with the next: see :meth:`_put`
-        self._batch: list[bytes] = []
-        self._batch_size = 0
-        #: bytes that waited for the peer when something was last written, or all was taken
-        self._waiting = 0
         self._senders: list[Callable[[], object]] | None = None
-        self._turn: Turn | None = None
-        self._close_sent = False
-        self._lost = False
-        #: whether somebody waits for the peer, or was stopped while waiting: who sends next waits
-        #: before, so that a message sent with a time limit again and again does not pile up
-        self.behind = False
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
         self.close_code: int | None = None
         self.close_reason = ""
-        #: messages, and bytes of their frames and of control frames, each way so far
-        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
 
     @property
     def config(self) -> ServerConfig:
@@ -150,49 +106,18 @@ class Sender(ABC):
             raise self.closed_error()
         return waiting <= self._limit
 
-    def _put(self, frame: bytes) -> int:
-        """Send a frame, with the lock held; how many bytes wait for the peer then, those not
-        counted that are kept here.
-
-        While further messages wait for the handler it will soon answer those as well, and its
-        answers go out together: when it has come to the last message, when they are many, or
-        when :class:`dualws.flushing.Flusher` comes, whichever is first.
-        """
-        self.messages_out += 1
-        self.bytes_out += len(frame)
-        if not self._inbox:
-            if self._batch:
-                self._flush()
-            self._waiting = waiting = self._write_now(frame)
-            return waiting
-        if not self._batch:
-            self.server.flusher.add(self)
-        self._batch.append(frame)
-        self._batch_size += len(frame)
-        if self._batch_size >= _BATCH or self._batch_size > self._limit:
-            return self._flush()
-        return self._waiting
-
     def _write(self, frame: bytes) -> int:
         """Send a frame at once, behind what was sent before; with the lock held."""
-        if self._batch:
+        if self._batch is not None:
             self._flush()
         self.bytes_out += len(frame)
-        self._waiting = self._write_now(frame)
-        return self._waiting
-
-    def _flush(self) -> int:
-        """Send what was kept to go out together; with the lock held."""
-        data = b"".join(self._batch)
-        self._batch.clear()
-        self._batch_size = 0
-        self._waiting = self._write_now(data)
+        self._waiting = self._transport.write(frame)
         return self._waiting
 
     def flush(self) -> None:
         """Send what was kept to go out together."""
         with self._lock:
-            if self._batch:
+            if self._batch is not None:
                 self._flush()
 
     def _write_in_order(self, message: InOrder) -> bool:
@@ -205,21 +130,12 @@ class Sender(ABC):
                     return self._hold(self._turn, message)
             return self.write(self.deflate.frame(*message))
 
-    def send_nowait(self, frame: Outgoing) -> bool:
-        """Send a frame, or end the connection (1008) if its peer reads too slowly for it.
-
-        :return: whether it was sent
-        """
+    def _send_nowait(self, frame: Outgoing) -> bool:
+        """:meth:`send_nowait` where something waits, or is to be compressed in order."""
         with self._lock:
             if self._close_sent or self._lost:
                 return False
-            if not self._waiting and self._turn is None and type(frame) is bytes:
-                # What nearly all are: nothing waits, for the peer or for another message's end.
-                if self._put(frame) < 0:
-                    self._lost = True
-                    return False
-                return True
-            if self._batch and self._buffered() > self._limit:
+            if self._batch is not None and self._buffered() > self._limit:
                 self._flush()  # what is kept back here is not the peer's fault
             room = self._buffered() <= self._limit
             if room and self._turn is not None:
@@ -398,7 +314,8 @@ class Sender(ABC):
     def kept(self) -> int:
         """Bytes that wait here: for more to go with them, or for the end of another message."""
         turn = self._turn
-        return self._batch_size + (0 if turn is None else turn.held_bytes)
+        kept = 0 if self._batch is None else len(self._batch)
+        return kept if turn is None else kept + turn.held_bytes
 
     # -- a slow peer ---------------------------------------------------------------
 

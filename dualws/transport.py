@@ -9,28 +9,25 @@ an answer to a message costs one ``send`` and nothing else. A backend derives fr
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from dualws import hot
 from dualws.contract import ConnectionOwner, Lock
-from dualws.limits.counting import Account
 from dualws.tcp import acknowledged, departure
 
-#: Bytes that are taken from a peer at a time, and from one that has more than that: the most
-#: before the others get a turn.
-READ_SIZE = 64 * 1024
-READ_SIZE_LARGE = 256 * 1024
-#: Reads in a row that bring little before less is taken at a time again.
-_SMALL_READS = 16
+logger = logging.getLogger("dualws.server")
+
 #: Bytes that the system collects of a large frame that comes in small pieces.
 _PATCH = 16 * 1024
 #: Buffered data is sent in pieces of this size, so that the buffer is not copied whole.
 _WRITE_SIZE = 256 * 1024
 
 
-class SocketTransport(ABC):
+class SocketTransport(hot.Transport, ABC):
     """Implements :class:`dualws.contract.Transport` over a plain socket.
 
     :param sock: connected non-blocking socket (a native one, never a patched one); the
@@ -47,25 +44,10 @@ class SocketTransport(ABC):
         self, sock: socket.socket, owner: ConnectionOwner, lock: Lock, early: bytes
     ) -> None:
         self._sock = sock
-        self._recv = sock.recv
-        self._send = sock.send
+        self.descriptor = sock.fileno()
         self._owner = owner
         self._lock = lock
         self._early = early
-        self._buffer = bytearray()
-        #: bytes that are received at a time, at most
-        self.read_size = READ_SIZE
-        #: how many reads in a row have brought little
-        self._small_reads = 0
-        self._paused = True
-        self._eof = False
-        self._closing = False
-        self._discarding = False
-        self._closed = False
-        #: the peer turned out to be gone, which the loop has yet to hear
-        self._failed = False
-        #: counts what waits for the peers of all websockets; None counts nothing
-        self.account: Account | None = None
 
     # -- what a backend provides -------------------------------------------------
 
@@ -101,39 +83,13 @@ class SocketTransport(ABC):
             self._owner.data_received(early)
         self._watch_reading(self._discarding or not (self._paused or self._eof or self._closed))
 
-    def _on_readable(self) -> None:
-        try:
-            data = self._recv(self.read_size)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            failure = error
-        else:
-            if data:
-                if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
-                    self.adapt(len(data))
-                if not self._discarding:
-                    self._owner.data_received(data)
-            elif self._discarding:
-                self._lost(None)
-            else:
-                self._eof = True
-                self._watch_reading(False)
-                self._owner.eof_received()
-            return
-        # Here, because a handler may go on inside this call, and its own exceptions would seem
-        # to come from this one.
-        self._lost(None if self._discarding else failure)
+    def _broken(self, error: Exception) -> None:
+        """The owner has raised, or what is called after a read has: drop the connection.
 
-    def adapt(self, size: int) -> None:
-        """Read more at a time from a peer that sends large messages, of which *size* has come."""
-        if size >= READ_SIZE:
-            self.read_size = READ_SIZE_LARGE
-            self._small_reads = 0
-        else:  # the end of a large message is small, too
-            self._small_reads += 1
-            if self._small_reads == _SMALL_READS:
-                self.read_size = READ_SIZE
+        Without this the loop would log it and call again, with the state half changed.
+        """
+        logger.error("A websocket's connection is dropped", exc_info=error)
+        self._lost(None)
 
     def expect(self, missing: int) -> bool:
         """Be woken for :data:`_PATCH` bytes at a time while at least twice as many are missing.
@@ -155,38 +111,9 @@ class SocketTransport(ABC):
 
     # -- writing -----------------------------------------------------------------
 
-    @property
-    def buffered(self) -> int:
-        return len(self._buffer)
-
-    def write(self, data: bytes | bytearray) -> int:
-        with self._lock:
-            if self._failed:
-                return -1
-            if self._closed or self._closing:
-                return 0
-            if self._buffer:
-                self._buffer += data
-                if self.account is not None:
-                    self.account.add(len(data))
-                return len(self._buffer)
-            try:
-                sent = self._send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                lost = error
-                self._failed = True
-                self._call_soon(lambda: self._lost(lost))
-                return -1
-            if sent == len(data):
-                return 0
-            self._buffer += memoryview(data)[sent:]
-            buffered = len(self._buffer)
-            if self.account is not None:
-                self.account.add(buffered)
-        self._call_soon(self._start_writing)
-        return buffered
+    def _fails(self, error: OSError) -> None:
+        """The peer turned out to be gone; from any thread, with the lock held."""
+        self._call_soon(lambda: self._lost(error))
 
     def _start_writing(self) -> None:
         if self._buffer and not self._closed:
@@ -196,7 +123,7 @@ class SocketTransport(ABC):
         with self._lock:
             try:
                 with memoryview(self._buffer) as view:
-                    sent = self._send(view[:_WRITE_SIZE])
+                    sent = self._sock.send(view[:_WRITE_SIZE])
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -267,5 +194,7 @@ class SocketTransport(ABC):
             self._buffer.clear()
         self._watch_reading(False)
         self._watch_writing(False)
+        self._after_read = None
+        self.descriptor = -1  # another connection may have it from now on
         self._sock.close()
         self._owner.connection_lost(error)

@@ -17,12 +17,14 @@ import gevent.monkey
 from gevent.hub import GreenletExit, Hub, get_hub
 from greenlet import getcurrent, greenlet
 
+from dualws import hot
 from dualws.contract import Lock
 from dualws_gevent.coroutines import start_asyncio_thread
 
 _logger = logging.getLogger("dualws.server")
 
 _allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
+_make_mutex = hot.Mutex or _allocate_lock
 start_real_thread = gevent.monkey.get_original("_thread", "start_new_thread")
 #: Identity of the real thread, not of the greenlet.
 native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "get_ident"))
@@ -168,7 +170,7 @@ class Runtime:
 
     def lock(self) -> Lock:
         """A new native mutex."""
-        return cast(Lock, _allocate_lock())
+        return cast(Lock, _make_mutex())
 
     def waiter(self) -> Waiter:
         """A new waiter."""

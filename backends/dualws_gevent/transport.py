@@ -7,7 +7,6 @@ find out that there is nothing more.
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +14,6 @@ from typing import Any
 from dualws.contract import ConnectionOwner
 from dualws.transport import SocketTransport
 from dualws_gevent.runtime import Runtime
-
-_logger = logging.getLogger("dualws.server")
 
 _READ = 1
 _WRITE = 2
@@ -55,17 +52,8 @@ class Transport(SocketTransport):
         """Run a callback of the hub; what it raises ends this connection and no other."""
         try:
             function()
-        except Exception:
-            _logger.exception("A websocket's connection is dropped")
-            self._lost(None)
-
-    def _readable(self) -> None:
-        # As _guarded, without a call more: it runs for every message.
-        try:
-            self._on_readable()
-        except Exception:
-            _logger.exception("A websocket's connection is dropped")
-            self._lost(None)
+        except Exception as error:
+            self._broken(error)
 
     def _writable(self) -> None:
         self._guarded(self._on_writable)
@@ -80,7 +68,7 @@ class Transport(SocketTransport):
         elif on is not self._reading:
             self._reading = on
             if on:
-                self._reader.start(self._readable)
+                self._reader.start(self._on_readable)
             else:
                 self._reader.stop()
 

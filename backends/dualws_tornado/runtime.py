@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from dualws import hot
+from dualws.contract import Lock
 from dualws.loops import call_from_outside
 from dualws_tornado.reading import Lent
 from dualws_tornado.workers import Workers
@@ -23,6 +25,7 @@ log = logging.getLogger("dualws.server")
 
 #: There is no limit to what the core spawns; it sets limits itself.
 _UNLIMITED = 1 << 30
+_make_mutex: Callable[[], Lock] = hot.Mutex or _thread.allocate_lock
 
 
 class Waiter:
@@ -129,9 +132,9 @@ class Runtime:
 
     # -- the contract --------------------------------------------------------------
 
-    def lock(self) -> threading.Lock:
+    def lock(self) -> Lock:
         """A new native mutex."""
-        return threading.Lock()
+        return _make_mutex()
 
     def waiter(self) -> Waiter:
         """A new waiter."""

@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 from dualws import contract
 from dualws.contract import ConnectionOwner
-from dualws.transport import READ_SIZE, SocketTransport
+from dualws.hot.pure.transport import READ_SIZE
+from dualws.transport import SocketTransport
 from dualws_tornado.reading import ReadingWaiter
 from dualws_tornado.runtime import Runtime, Timer
 
@@ -47,10 +48,8 @@ class Transport(SocketTransport):
         super().__init__(sock, owner, runtime.lock(), early)
         self._loop: asyncio.AbstractEventLoop = runtime.loop
         self._runtime = runtime
-        #: the socket's descriptor
-        self.descriptor = sock.fileno()
         #: reads the socket, when it is lent
-        self.receive = self._recv
+        self.receive = sock.recv
         self.lenders = runtime.lent
         #: how often the handler's thread has stopped reading, and as of the last look
         self.turn = self.seen = 0
@@ -70,6 +69,7 @@ class Transport(SocketTransport):
     def waiter(self) -> ReadingWaiter:
         """A waiter for code that waits for what this transport brings."""
         self._waiter = ReadingWaiter(self, self._lock)
+        self._after_read = self._lend
         return self._waiter
 
     @property
@@ -153,7 +153,7 @@ class Transport(SocketTransport):
         if on != self._reading:
             self._reading = on
             if on:
-                self._watch(self._loop.add_reader, self._readable)
+                self._watch(self._loop.add_reader, self._on_readable)
             else:
                 self._loop.remove_reader(self.descriptor)
 
@@ -171,17 +171,6 @@ class Transport(SocketTransport):
         except RuntimeError:
             # uvloop has met an error of the socket (the peer has reset it), and watches it no more.
             self._call_soon(lambda: self._lost(None))
-
-    def _readable(self) -> None:
-        try:
-            self._on_readable()
-        except Exception:
-            # Without this the loop would log it and call again, with the state half changed.
-            log.exception("unexpected error in the owner of a connection, which is closed")
-            self._lost(None)
-        else:
-            if self._waiter is not None:
-                self._lend()
 
     def _lost(self, error: OSError | None) -> None:
         with self._lock:

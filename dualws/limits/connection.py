@@ -35,8 +35,9 @@ class PacedStream(Stream):
     #: most events at a time; 0 gives any number
     portion: int
 
-    def feed_one(self, data: bytes) -> None:
-        """Nothing: every message is to be counted."""
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.whole = False  # every message is to be counted
 
     def feed(self, data: bytes, limit: int = 1 << 62) -> list[Event]:
         return super().feed(data, min(limit, self.portion) if self.portion else limit)
@@ -81,6 +82,7 @@ class LimitedConnection(Connection):
 
     def __init__(self, server: Server, stream: PacedStream, deflate: Deflate | None) -> None:
         super().__init__(server, stream, deflate)
+        self._plain = False  # what is sent is noted
         config = server.config
         now = time.monotonic()
         stream.portion = 0

@@ -6,9 +6,10 @@ import struct
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-_FIN = 0x80
+#: first bit of a frame: it is the last of its message
+FIN = 0x80
 _SMALL = {
-    opcode: tuple(bytes((_FIN | opcode, size)) for size in range(126))
+    opcode: tuple(bytes((FIN | opcode, size)) for size in range(126))
     for opcode in (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
 }
 _MEDIUM = struct.Struct("!BBH").pack
@@ -35,7 +36,7 @@ def build(opcode: int, payload: bytes, fin: bool = True) -> bytes:
 
 def header(opcode: int, size: int, fin: bool = True, rsv1: bool = False) -> bytes:
     """The header of an unmasked frame with *size* bytes of payload."""
-    first = opcode | (_FIN if fin else 0) | (0x40 if rsv1 else 0)
+    first = opcode | (FIN if fin else 0) | (0x40 if rsv1 else 0)
     if size < 126:
         return bytes((first, size))
     if size < 0x10000:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 from typing import Any, NamedTuple, TypeAlias
 
+from dualws import hot
 from dualws.protocol import frames
 from dualws.protocol.builder import Builder
 from dualws.protocol.deflate import Deflate, InvalidData
@@ -80,7 +81,7 @@ def _invalid_text() -> _Failed:
     return _Failed(1007, "invalid UTF-8 in a text message")
 
 
-class Stream(Builder):
+class Stream(hot.Stream, Builder):
     """The receiving side of one connection, and ws4py's way to build what is sent.
 
     :param max_size: largest message in bytes, after inflating; a larger one fails with 1009
@@ -90,7 +91,6 @@ class Stream(Builder):
     """
 
     __slots__ = (
-        "_buffer",
         "_compressed",
         "_decoder",
         "_deflate",
@@ -99,18 +99,12 @@ class Stream(Builder):
         "_inflated",
         "_joined",
         "_key",
-        "_left",
-        "_opcode",
-        "_over",
         "_parts",
         "_short",
         "_size",
         "always_mask",
         "discarding",
-        "expect_masking",
-        "max_size",
         "only_messages",
-        "pending",
     )
 
     def __init__(
@@ -126,6 +120,8 @@ class Stream(Builder):
         self.always_mask = always_mask
         #: whether :meth:`feed` stopped at its limit: call it again with ``b""``
         self.pending = False
+        #: whether messages of one frame may be taken without asking :meth:`feed`
+        self.whole = True
         #: whether what :meth:`feed` returned last is messages and nothing else
         self.only_messages = True
         self._deflate = deflate
@@ -197,30 +193,6 @@ class Stream(Builder):
         self.only_messages = False
         self._end()
         return events
-
-    def feed_one(self, data: bytes) -> str | bytes | None:
-        """The message, when *data* is one whole short message and nothing is under way.
-
-        :return: None for everything else, which :meth:`feed` is to be given then; also for
-            what is wrong
-        """
-        size = len(data) - 6
-        if (
-            size < 0
-            or data[1] - 0x80 != size
-            or data[1] > self._short
-            or self._opcode
-            or self._buffer
-            or self._over
-        ):
-            return None
-        first = data[0]
-        if first == _WHOLE_TEXT:
-            try:
-                return unmask(data[6:], data[2:6]).decode()
-            except UnicodeDecodeError:
-                return None
-        return unmask(data[6:], data[2:6]) if first == _WHOLE_BINARY else None
 
     def _parse(self, data: bytes, limit: int, events: list[Event]) -> int:
         """Append the events of *data* and return where the unparsed rest begins."""

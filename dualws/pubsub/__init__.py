@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from dualws import hot
 from dualws.contract import Lock
 from dualws.protocol.outgoing import Broadcast
 
@@ -39,16 +40,8 @@ def publish(topic: str, data: str | bytes) -> int:
     :return: how many websockets it was sent to
     :raises TypeError: *data* is neither
     """
-    message = Broadcast(data)
-    plain = message.plain
-    sent = 0
     # tuple() of a set is one step of the interpreter: no lock is needed to read.
-    for connection in tuple(_topics.get(topic, ())):
-        deflate = connection.deflate
-        frame = plain if deflate is None else message.frame_for(deflate)
-        if connection.send_nowait(frame):
-            sent += 1
-    return sent
+    return hot.fan_out(tuple(_topics.get(topic, ())), Broadcast(data))
 
 
 def subscribe(connection: Connection, topic: str) -> None:

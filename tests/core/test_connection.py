@@ -73,7 +73,7 @@ def test_queued_messages_are_delivered_and_may_be_answered_before_the_close(case
         case.connection.send(b"echo")
     assert case.transport.ended == ""
     assert case.take() is ENDED
-    assert case.transport.written == [b"echo", b"echo", b"\x88\x02\x03\xe8"]
+    assert case.transport.written == [b"echoecho", b"\x88\x02\x03\xe8"]
     assert case.transport.ended == "closed"
 
 

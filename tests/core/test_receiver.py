@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from dualws.arrival import Arrival
 from dualws.async_face import AsyncWebSocket
 from dualws.connection import Connection
 from dualws.protocol.stream import Stream
@@ -202,15 +201,16 @@ def test_what_ends_the_loop_does_not_come_out_where_the_message_came_from(
     loop = asyncio.new_event_loop()
     done: list[str] = []
 
-    async def receive(arrival: Arrival) -> None:
-        await arrival
+    case = Case()
+
+    async def receive() -> None:
+        await face(case.connection).receive()
         raise end("of all")
 
-    arrival = Arrival(loop, threading.get_ident())
-    task = loop.create_task(receive(arrival))
+    task = loop.create_task(receive())
 
     def bring() -> None:
-        arrival.wake()
+        case.receive(frame(0x81, b"the last"))
         done.append("the rest of what the transport does")
 
     loop.call_soon(bring)

@@ -1,0 +1,29 @@
+"""What is done for every message: compiled where that was possible, in Python otherwise.
+
+Law: *both are one*. :mod:`dualws.hot.pure` says what is done; the compiled module does the same
+with the same names, is tested by the same tests, and leaves whatever is not a plain message to the
+same Python above it. ``DUALWS_PURE_PYTHON=1`` in the environment chooses Python.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dualws.hot.pure import Connection, Messages, Mutex, Stream, Transport, fan_out
+
+    COMPILED: bool
+else:
+    try:
+        if os.environ.get("DUALWS_PURE_PYTHON", "0") not in ("", "0"):
+            raise ImportError("DUALWS_PURE_PYTHON is set")
+        from dualws.hot._compiled import Connection, Messages, Mutex, Stream, Transport, fan_out
+
+        COMPILED = True
+    except ImportError:
+        from dualws.hot.pure import Connection, Messages, Mutex, Stream, Transport, fan_out
+
+        COMPILED = False
+
+__all__ = ["COMPILED", "Connection", "Messages", "Mutex", "Stream", "Transport", "fan_out"]

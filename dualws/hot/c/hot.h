@@ -1,0 +1,150 @@
+/* The hot path, compiled: what the Python of dualws/hot/pure.py does, with the same names.
+ *
+ * Law: nothing here releases the interpreter's lock while it holds state half changed; whatever is
+ * not a plain message of one frame is left to the Python above it (dualws/connection.py,
+ * dualws/transport.py), by the same methods that pure.py calls.
+ */
+#ifndef DUALWS_HOT_H
+#define DUALWS_HOT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Bytes that are read at a time: usually, and from a peer of large messages. */
+#define READ_SIZE (64 * 1024)
+#define READ_SIZE_LARGE (256 * 1024)
+
+/* A native mutex: as _thread.lock, which has no C interface. */
+typedef struct {
+    PyObject_HEAD
+    PyThread_type_lock lock;
+} Mutex;
+
+/* The receiving side's state (dualws/protocol/stream.py). */
+typedef struct {
+    PyObject_HEAD
+    PyObject *buffer;
+    Py_ssize_t left;
+    Py_ssize_t max_size;
+    int opcode;
+    char over;
+    char pending;
+    char expect_masking;
+    char whole;
+} Stream;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *sock;
+    PyObject *owner;
+    PyObject *lock;
+    PyObject *early;
+    PyObject *buffer;
+    PyObject *account;
+    PyObject *after_read;
+    Py_ssize_t read_size;
+    int small_reads;
+    int descriptor;
+    char paused;
+    char eof;
+    char closing;
+    char discarding;
+    char closed;
+    char failed;
+    char owned;    /* whether the owner is a Connection: UNKNOWN, YES, NO */
+    char replaced; /* whether a subclass has a write() of its own: the same */
+} Transport;
+
+enum { UNKNOWN = 0, YES, NO };
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *server;
+    PyObject *lock;
+    PyObject *transport;
+    PyObject *stream;
+    PyObject *inbox;
+    PyObject *ready;
+    PyObject *waiter;
+    PyObject *batch;
+    PyObject *turn;
+    PyObject *deflate;
+    Py_ssize_t inbox_bytes;
+    Py_ssize_t most_bytes;
+    Py_ssize_t most_messages;
+    Py_ssize_t limit;
+    Py_ssize_t waiting;
+    unsigned long long messages_in;
+    unsigned long long messages_out;
+    unsigned long long bytes_in;
+    unsigned long long bytes_out;
+    char alive;
+    char paused;
+    char end;
+    char close_sent;
+    char lost;
+    char behind;
+    char plain;
+} Connection;
+
+extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Receiver_Type,
+    Messages_Type;
+
+/* Names of methods and attributes, made once. */
+#define NAMES(X) \
+    X(__enter__) X(__exit__) X(_lost) X(_fails) X(_watch_reading) X(_call_soon) X(_start_writing) \
+    X(_broken) X(data_received) X(eof_received) X(add) X(pause_reading) X(write) X(wake) X(wait) \
+    X(flusher) X(closed_error) X(_receive) X(_answer_end) X(_make_room) X(_refuse_second) \
+    X(_waiter_for) X(_not_woken) X(_wait_broke) X(send_nowait) X(_send_nowait) X(frame_for) \
+    X(plain) X(deflate) X(call_soon) X(context) X(_go_on) X(take) X(cancel_take)
+#define DECLARE(name) extern PyObject *name_##name;
+NAMES(DECLARE)
+#undef DECLARE
+
+/* From dualws.sentinels, dualws.loops and asyncio. */
+extern PyObject *WAIT, *ENDED, *call_from_outside, *raise_later, *CancelledError;
+
+/* Acquire and release any lock of the contract; -1 with an exception set. */
+int lock_acquire(PyObject *lock);
+int lock_release(PyObject *lock);
+/* Whether it was free, and is held now; not known of locks that are not ours. */
+int lock_try(PyObject *lock);
+
+/* Whether *type* has kept the method *name* that the compiled *base* has. */
+int keeps_method(PyTypeObject *type, PyTypeObject *base, const char *name);
+
+/* A frame's bytes to the transport; how many wait then, -1 when the peer is gone, -2 with an
+ * exception set. The transport's lock is taken. */
+Py_ssize_t transport_write(Transport *self, const char *head, Py_ssize_t head_size,
+                           const char *body, Py_ssize_t body_size);
+/* Whether transport_write() does what the object's write() does. */
+int transport_writes(PyObject *transport);
+
+/* What was received, to the connection; *whole* is the same as a bytes object, or NULL. */
+int connection_received(Connection *self, const char *data, Py_ssize_t size, PyObject *whole);
+/* Whether that does what the object's data_received() does. */
+int connection_receives(PyObject *owner);
+/* Whether the stream is in the middle of a frame: what comes is not looked at here. */
+int connection_in_frame(Connection *self);
+/* Send what was kept to go out together, with the lock held; as transport_write(). */
+Py_ssize_t connection_flush(Connection *self);
+/* The next message; WAIT, after *ready* was noted; or ENDED. A new reference. */
+PyObject *connection_take(Connection *self, PyObject *ready);
+
+/* Wake a receiver; -1 with an exception set. */
+int receiver_wake(PyObject *self);
+/* Call what waits for a message. Steals the reference. */
+int call_ready(PyObject *ready);
+
+PyObject *hot_fan_out(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* *size* bytes from *from*, unmasked with the four bytes of *key*; the OR of all of them. */
+uint64_t unmask_to(char *to, const char *from, Py_ssize_t size, const char *key);
+
+/* The header of an unmasked frame; its size. */
+int frame_header(char *head, int opcode, uint64_t size);
+
+#endif

@@ -1,0 +1,76 @@
+/* The module: its types, and what it uses of others. */
+#include "hot.h"
+
+#define DEFINE(name) PyObject *name_##name;
+NAMES(DEFINE)
+#undef DEFINE
+
+PyObject *WAIT, *ENDED, *call_from_outside, *raise_later, *CancelledError;
+
+int
+keeps_method(PyTypeObject *type, PyTypeObject *base, const char *name)
+{
+    PyObject *own = PyObject_GetAttrString((PyObject *)type, name);
+    PyObject *given = PyObject_GetAttrString((PyObject *)base, name);
+    int same = own != NULL && own == given;
+    Py_XDECREF(own);
+    Py_XDECREF(given);
+    PyErr_Clear();
+    return same;
+}
+
+static int
+import_one(PyObject **to, const char *module_name, const char *name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    if (module == NULL)
+        return -1;
+    *to = PyObject_GetAttrString(module, name);
+    Py_DECREF(module);
+    return *to == NULL ? -1 : 0;
+}
+
+static PyMethodDef functions[] = {
+    {"fan_out", (PyCFunction)(void (*)(void))hot_fan_out, METH_FASTCALL, NULL},
+    {NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "dualws.hot._compiled",
+    .m_doc = "dualws.hot.pure, compiled.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+extern void join_methods(void);
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+#define INTERN(name) \
+    if ((name_##name = PyUnicode_InternFromString(#name)) == NULL) \
+        return NULL;
+    NAMES(INTERN)
+#undef INTERN
+    if (import_one(&WAIT, "dualws.sentinels", "WAIT") < 0
+        || import_one(&ENDED, "dualws.sentinels", "ENDED") < 0
+        || import_one(&call_from_outside, "dualws.loops", "call_from_outside") < 0
+        || import_one(&raise_later, "dualws.loops", "raise_later") < 0
+        || import_one(&CancelledError, "asyncio", "CancelledError") < 0)
+        return NULL;
+    join_methods();
+    if (PyType_Ready(&Receiver_Type) < 0)
+        return NULL;
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    PyTypeObject *types[] = {&Mutex_Type, &Stream_Type, &Transport_Type, &Connection_Type,
+                             &Messages_Type};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        if (PyModule_AddType(module, types[i]) < 0) {
+            Py_DECREF(module);
+            return NULL;
+        }
+    return module;
+}

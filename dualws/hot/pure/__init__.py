@@ -1,0 +1,21 @@
+"""What is done for every message, in Python.
+
+Law: every line counts here. What is not a plain message of one frame goes the way of the classes
+that are made of these, by their methods: :class:`dualws.connection.Connection`,
+:class:`dualws.transport.SocketTransport`, :class:`dualws.protocol.stream.Stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dualws.contract import Lock
+from dualws.hot.pure.connection import Connection, fan_out
+from dualws.hot.pure.receiver import Messages
+from dualws.hot.pure.stream import Stream
+from dualws.hot.pure.transport import Transport
+
+#: A native mutex with an interface for C; there is none here, and the standard library's serves.
+Mutex: Callable[[], Lock] | None = None
+
+__all__ = ["Connection", "Messages", "Mutex", "Stream", "Transport", "fan_out"]

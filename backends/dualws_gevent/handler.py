@@ -41,9 +41,6 @@ _LINGER = 2.0
 _LINGERED = 4 * 1024 * 1024
 #: Bytes that are told of what is no request.
 _SHOWN = 4096
-#: Requests of one connection that are served before the others get a turn. A client whose next
-#: request is always there already would otherwise be served alone.
-_TURN = 8
 #: Seconds; any time that is not 0 makes the loop go around.
 _MOMENT = 1e-9
 
@@ -74,7 +71,6 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         #: of a request that the application has not seen: its head, and when that had come
         self._unseen: tuple[bytes, float] | None = None
         self._after: Callable[[], object] | None = None
-        self._served = 0
 
     # -- the connection ------------------------------------------------------------
 
@@ -174,11 +170,9 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
                 self._linger()
             return False
         self.busy = False
-        self._served += 1
-        if self.reader.buffer or not self._served % _TURN:
-            # A client that sends its requests in advance must not keep the others waiting. A
-            # sleep of 0 would come back before the loop looks at the other sockets.
-            gevent.sleep(_MOMENT)
+        # A client whose next request is there already must not keep the others waiting. A sleep
+        # of 0 would come back before the loop looks at the other sockets.
+        gevent.sleep(_MOMENT)
         return True
 
     # -- one request ---------------------------------------------------------------

@@ -38,4 +38,5 @@ def test_a_client_whose_next_request_is_always_there_does_not_keep_others_waitin
             greedy.read_response()
         modest.read_response()
     assert served.count("/greedy") == REQUESTS + 1
-    assert served.index("/modest") < REQUESTS / 2
+    # Behind the request that let it begin, and at most one that was there at the same time.
+    assert served.index("/modest") <= served.index("/greedy") + 2

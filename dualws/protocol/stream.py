@@ -59,6 +59,8 @@ _UNBOUNDED = 1 << 62
 _INFLATE_TURN = 256 * 1024
 #: Compressed bytes of a message that is inflated at once.
 _SHORT_COMPRESSED = 8 * 1024
+#: Bytes of a fragment that is taken without further ado.
+_SHORT_FRAGMENT = 4 * 1024
 #: Pieces of a message that are kept apart: a peer may send it two bytes at a time.
 _JOIN = 256
 _FIN = 0x80
@@ -216,26 +218,53 @@ class Stream(hot.Stream, Builder):
                     events.append(payload.decode() if first == _WHOLE_TEXT else payload)
                     position = stop
                     continue
-            if (
-                not first & 0x7F
-                and 0x80 <= second <= short
-                and self._opcode
-                and not self._compressed
-                and position + 6 + second - 0x80 <= end
-                and self._size + second - 0x80 <= self.max_size
-            ):
-                # The same of a message in small fragments.
-                start = position + 6
-                position = start + second - 0x80
-                self._fin = first >= _FIN
-                self._add(unmask(data[start:position], data[start - 4 : start]), events)
-                continue
+            if not first & 0x7F and self._opcode and short and not self._compressed:
+                stop = self._fragments(data, position, events)
+                if stop != position:
+                    position = stop
+                    continue
             stop = self._frame(data, position, events)
             if stop == position:
                 break
             position = stop
             if self._over or self._inflated >= _INFLATE_TURN:
                 break
+        return position
+
+    def _fragments(self, data: bytes, position: int, events: list[Event]) -> int:
+        """Take the short fragments that lie here whole, of a message that is not compressed.
+
+        :return: where something else begins, or a fragment that is to be looked at with care
+        """
+        end = len(data)
+        binary = self._decoder is None
+        parts = self._parts
+        while end - position >= 6:
+            first = data[position]
+            size = data[position + 1] - 0x80
+            start = position + 6
+            if size == 126:
+                size = data[position + 2] << 8 | data[position + 3]
+                start += 2
+                if not 126 <= size <= _SHORT_FRAGMENT:
+                    break
+            elif not 0 <= size < 126:
+                break
+            stop = start + size
+            if first & 0x7F or stop > end or self._size + size > self.max_size:
+                break
+            piece = unmask(data[start:stop], data[start - 4 : start])
+            position = stop
+            if first or not (binary or (piece.isascii() and not self._incomplete)):
+                self._fin = first >= _FIN
+                self._add(piece, events)
+                if first:
+                    break
+            elif piece:  # as _store()
+                self._size += size
+                parts.append(piece if binary else piece.decode("ascii"))
+                if len(parts) - self._joined >= _JOIN:
+                    self._join()
         return position
 
     def _frame(self, data: bytes, position: int, events: list[Event]) -> int:

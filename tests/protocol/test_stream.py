@@ -47,6 +47,25 @@ def test_the_rfcs_own_example() -> None:
     assert feed(masked) == ["Hello"]
 
 
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 4095, 4096, 4097, 65535, 65536])
+@pytest.mark.parametrize("step", [1 << 20, 4099, 1000])
+def test_a_message_in_fragments_of_any_size_arrives(size: int, step: int) -> None:
+    binary = random.Random(size).randbytes(4 * size + 3)
+    for first, payload in (
+        (0x02, binary),
+        (0x01, b"a" * len(binary)),
+        (0x01, ("a" * (size + 1) + "é" * size).encode()),
+    ):
+        cuts = [payload[start : start + size] for start in range(0, 3 * size, size or 1)]
+        frames = [frame(first), *(frame(0x00, cut) for cut in cuts), frame(0x89, b"p")]
+        frames += [frame(0x00), frame(0x80, payload[3 * size :]), frame(0x82, b"next")]
+        data = b"".join(frames)
+        stream = Stream(4 * size + 4)
+        events = [e for at in range(0, len(data), step) for e in stream.feed(data[at : at + step])]
+        message = payload if first == 0x02 else payload.decode()
+        assert events == [Ping(b"p"), message, b"next"]
+
+
 def test_a_fragmented_message_is_one_message_and_control_frames_come_between() -> None:
     assert feed(
         frame(0x01, "gr\u00fc".encode()[:3]),
@@ -111,6 +130,20 @@ BAD = {
     "fragments that end in half a character": (frame(0x01, b"x") + frame(0x80, b"\xe2\x82"), 1007),
     "over the limit": (frame(0x82, b"x" * 1025), 1009),
     "over the limit in fragments": (frame(0x02, b"x" * 1000) + frame(0x80, b"x" * 25), 1009),
+    "over the limit in longer fragments": (frame(0x02, b"x" * 500) + frame(0x00, b"x" * 525), 1009),
+    "unmasked continuation": (frame(0x02) + frame(0x00, b"x", key=None), 1002),
+    "unmasked continuation of 126 bytes": (frame(0x02) + frame(0x00, b"x" * 126, key=None), 1002),
+    "reserved bits in a continuation": (frame(0x02) + frame(0x10, b"x"), 1002),
+    "16-bit length for 125 in a continuation": (
+        frame(0x02) + frame(0x00, b"x" * 125, size=b"\x7e\x00\x7d"),
+        1002,
+    ),
+    "64-bit length for 127 in a continuation": (
+        frame(0x02) + frame(0x00, b"x" * 127, size=b"\x7f" + struct.pack("!Q", 127)),
+        1002,
+    ),
+    "a continuation not UTF-8": (frame(0x01) + frame(0x00, b"x" * 200 + b"\xff"), 1007),
+    "a character broken off by ASCII": (frame(0x01, b"\xe2") + frame(0x00, b"x" * 200), 1007),
     "over the limit by its header": (
         frame(0x82, size=b"\x7f" + struct.pack("!Q", (1 << 63) - 1)),
         1009,

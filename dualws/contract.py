@@ -135,6 +135,13 @@ class Upgrade(Protocol):
         handler given to :meth:`after` are over.
         """
 
+    def claim(self) -> bool:
+        """:meth:`reserve`, where the thread or greenlet itself will not wait.
+
+        The place is for the handler that :meth:`after` will be given. A backend without this
+        method is asked to :meth:`reserve`, which may let another thread take over requests.
+        """
+
     def switch(self, head: bytes, owner: ConnectionOwner) -> Transport:
         """Send *head* (a whole 101 response) and leave HTTP.
 

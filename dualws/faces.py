@@ -275,12 +275,16 @@ class WebSocket(Face):
         """Call *handler* once the WSGI cycle is over, in its context."""
         self._upgrade.after(handler)
 
-    def reserve(self) -> None:
+    def reserve(self, *, after: bool = False) -> None:
         """Claim what a blocking handler needs.
 
+        :param after: it runs after the request, and not inside it
         :raises HandshakeError: 503, nothing is free
         """
-        if not self._upgrade.reserve():
+        upgrade = self._upgrade
+        # A backend may know no difference.
+        claim = getattr(upgrade, "claim", upgrade.reserve) if after else upgrade.reserve
+        if not claim():
             raise HandshakeError(
                 "all threads for websocket handlers are taken "
                 f"(max_blocking_handlers={self.server.config.max_blocking_handlers})",

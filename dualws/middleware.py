@@ -237,7 +237,7 @@ def _accept(
         )
     try:
         if environ.get(ENVIRON_BLOCKING, True):
-            websocket.reserve()
+            websocket.reserve(after=True)
         websocket.switch(
             environ.get(ENVIRON_SUBPROTOCOL), response.headers, environ.get(ENVIRON_COMPRESSION)
         )

@@ -47,6 +47,8 @@ class Upgrade:
         """True: a greenlet always has a place."""
         return True
 
+    claim = reserve
+
     def switch(self, head: bytes, owner: ConnectionOwner) -> Transport | TlsTransport:
         """Send *head*, a whole 101 response, and leave HTTP.
 

@@ -52,7 +52,10 @@ class Upgrade:
         self._workers: Workers = server.workers
         self._channel: Channel | None = channel
         self._response: Response | None = response
-        self._reserved = False
+        #: a place of a blocking handler is taken
+        self._claimed = False
+        #: this thread is out of the HTTP budget
+        self._promoted = False
         self._handler: Callable[[], object] | None = None
 
     @property
@@ -62,9 +65,21 @@ class Upgrade:
 
     def reserve(self) -> bool:
         """Move this thread out of the HTTP budget; False when all places are taken."""
-        if not self._reserved:
-            self._reserved = self._workers.promote()
-        return self._reserved
+        if not self.claim():
+            return False
+        self._leave_budget()
+        return True
+
+    def claim(self) -> bool:
+        """Take the place of the handler that :meth:`after` gets; False when all are taken."""
+        if not self._claimed:
+            self._claimed = self._workers.claim()
+        return self._claimed
+
+    def _leave_budget(self) -> None:
+        if not self._promoted:
+            self._promoted = True
+            self._workers.leave()
 
     def after(self, handler: Callable[[], object]) -> None:
         """Call *handler* in this context once the WSGI cycle is over."""
@@ -162,20 +177,24 @@ class Upgrade:
 
     def finish(self, handler: Callable[[], object]) -> None:
         """Run *handler*: what blocks for long in a thread of its own, the rest in this one."""
-        if not self._reserved:
+        if not self._claimed:
             handler()
             return
         try:
             self._workers.move(handler)
         except RuntimeError:
             log.warning("cannot start another thread: a handler keeps that of its request")
+            self._leave_budget()
             handler()
         else:
-            self._reserved = False
+            self._claimed = False
 
     def give_back(self) -> None:
         """The request is done with this thread: it is an HTTP worker again."""
         self._channel = self._connection = self._response = None
-        if self._reserved:
-            self._reserved = False
-            self._workers.demote()
+        if self._claimed:
+            self._claimed = False
+            self._workers.unclaim()
+        if self._promoted:
+            self._promoted = False
+            self._workers.come_back()

@@ -1,9 +1,10 @@
 """The threads that run WSGI applications, and those parked in blocking websocket handlers.
 
 Law: two budgets, one kind of thread. A thread starts in the HTTP budget; when its
-request becomes a blocking websocket it is *promoted* into the other budget, and its
-place serves HTTP again at once: parked sockets never starve requests. Once the request
-is over a fresh thread takes that place for the handler. Threads are daemons, so that a
+request becomes a blocking websocket inside the application it is *promoted* into the other
+budget, and its place serves HTTP again at once: parked sockets never starve requests. A
+handler that follows its request has a place in that budget from the answer on, and a fresh
+thread once the request is over; nothing else has to start then. Threads are daemons, so that a
 parked one never blocks the end of the process.
 """
 
@@ -13,6 +14,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+
+from dualws.database import release_connections
 
 log = logging.getLogger("dualws.server")
 
@@ -52,7 +55,7 @@ class Workers:
 
     @property
     def promoted(self) -> int:
-        """Threads that gave their place in the budget for jobs back."""
+        """Places of handlers that are taken: by promoted threads, and for :meth:`move`."""
         return self._promoted
 
     def submit(self, job: Callable[[], object]) -> None:
@@ -64,26 +67,34 @@ class Workers:
         if start:
             self._start()
 
-    def promote(self) -> bool:
-        """Move the calling thread out of the budget for jobs; False when no place is free."""
+    def claim(self) -> bool:
+        """Take a handler's place, for :meth:`move` or :meth:`leave`; False when none is free."""
         with self._lock:
             if self._promoted >= self._handlers:
                 return False
             self._promoted += 1
+        return True
+
+    def unclaim(self) -> None:
+        """Undo :meth:`claim`."""
+        with self._lock:
+            self._promoted -= 1
+
+    def leave(self) -> None:
+        """Move the calling thread, which has claimed a place, out of the budget for jobs."""
+        with self._lock:
             self._running -= 1
             start = self._wants_thread()
         if start:
             self._start()
-        return True
 
-    def demote(self) -> None:
-        """Undo :meth:`promote`, as the last act of the job that called it."""
+    def come_back(self) -> None:
+        """Undo :meth:`leave`, as the last act of the job that called it."""
         with self._lock:
-            self._promoted -= 1
             self._running += 1
 
     def move(self, work: Callable[[], object]) -> None:
-        """Give the place of a thread that was promoted to a fresh one, which runs *work*.
+        """Run *work* in a fresh thread, in the place that was claimed.
 
         The stack of the calling thread has grown deep, and a parked one would keep its pages.
 
@@ -94,12 +105,9 @@ class Workers:
             try:
                 work()
             finally:
-                with self._lock:
-                    self._promoted -= 1
+                self.unclaim()
 
         threading.Thread(target=run, name=f"{self._name}-moved", daemon=True).start()
-        with self._lock:
-            self._running += 1
 
     def _wants_thread(self) -> bool:
         """Whether another thread must be started, which is then counted; under the lock."""
@@ -129,6 +137,8 @@ class Workers:
                 log.exception("unexpected error in a worker thread")
             # An idle thread must not keep the last request alive.
             del job
+        # CONN_MAX_AGE may have kept some for it.
+        release_connections()
 
     def _next(self) -> Callable[[], object] | None:
         """The next job, or None when this thread is to end; it is no longer counted then."""

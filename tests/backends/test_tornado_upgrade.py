@@ -117,6 +117,40 @@ def test_parked_handlers_leave_their_threads_places_to_requests() -> None:
         assert served(server) == b"served"
 
 
+def test_handlers_that_follow_their_requests_need_no_other_thread_for_requests() -> None:
+    threads = set()
+    release = threading.Event()
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        threads.add(threading.get_ident())
+        upgrade: Upgrade = environ["dualws.upgrade"]
+        if not upgrade.claim():
+            start_response("503 Service Unavailable", [])
+            return [b"full"]
+        owner = switch(environ)
+
+        def handler() -> None:
+            release.wait(TIMEOUT)
+            owner.transport.close()
+
+        upgrade.after(handler)
+        return []
+
+    with running(application, threads=1, max_blocking_handlers=8) as server:
+        clients = [ask(server) for _ in range(8)]
+        for client in clients:
+            assert client.read_head().status == 101
+        with ask(server) as refused:
+            assert refused.read_response().status == 503
+        assert len(threads) == 1
+        assert (server.server.workers.promoted, server.server.workers.running) == (8, 1)
+        release.set()
+        for client in clients:
+            client.assert_closed()
+            client.close()
+        eventually(lambda: server.server.workers.promoted == 0, what="the places are given back")
+
+
 @pytest.mark.parametrize("blocks", [False, True])
 def test_the_cycle_runs_in_one_thread_and_what_blocks_afterwards_in_a_fresh_one(
     blocks: bool,

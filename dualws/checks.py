@@ -10,7 +10,7 @@ E004 DUALWS_BACKEND names a backend that is not installed, or whose library is n
 E005 settings that are wrong together
 W001 with ``--deploy``: DUALWS_ALLOWED_ORIGINS admits every site
 W002 gevent, and a database driver that stops all greenlets while a query runs
-W003 gevent, and CONN_MAX_AGE keeps a database connection for each greenlet
+W003 gevent, and CONN_MAX_AGE keeps as many database connections as requests ever ran at once
 W004 with ``--deploy``: DEBUG is on; a websocket's handler would collect queries for hours
 W005 a setting that has no effect beside another one
 W006 several workers, and topics that each of them keeps to itself
@@ -130,18 +130,22 @@ def check_drivers(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_connection_age(**kwargs: Any) -> list[checks.CheckMessage]:
-    """A greenlet ends with its request or websocket, and its connection is of no use to others."""
+    """Threads are few, and keep few connections; greenlets have no such limit."""
     if _backend() != "gevent":
         return []
     return [
         checks.Warning(
-            f"DATABASES[{alias!r}]: CONN_MAX_AGE keeps a connection for every greenlet.",
-            hint="Set CONN_MAX_AGE = 0; to reuse connections, use Django's pool "
-            '(OPTIONS = {"pool": True}, psycopg 3) or a pooler such as PgBouncer.',
+            f"DATABASES[{alias!r}]: CONN_MAX_AGE keeps as many connections as requests ever use "
+            "at a time, and gevent does not limit those.",
+            hint="See that the database admits so many, for each process; or set CONN_MAX_AGE = 0 "
+            'and use Django\'s pool, which has a limit (OPTIONS = {"pool": True}, psycopg 3), or a '
+            "pooler such as PgBouncer.",
             id="dualws.W003",
         )
         for alias, database in settings.DATABASES.items()
+        # A file admits as many as there are.
         if database.get("CONN_MAX_AGE", 0) != 0
+        and not database.get("ENGINE", "").endswith(".sqlite3")
     ]
 
 

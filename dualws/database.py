@@ -3,7 +3,8 @@
 Law: a parked websocket holds no connection. Django keeps one for each thread (or greenlet)
 and gives it back when a request ends; a handler outlives its request, so what it holds
 is given back a moment after it begins to wait for the next message, and at its end.
-Never inside ``atomic()``: a transaction is the handler's own business.
+Never inside ``atomic()``: a transaction is the handler's own business. What ``CONN_MAX_AGE``
+keeps for a thread that goes on to serve requests is the requests', not the handler's.
 
 That moment spares a handler with much to do a new connection for each message. Only
 :data:`LINGERERS` handlers of a process have it at a time, so that a thousand sockets that
@@ -15,10 +16,13 @@ Imports Django only when Django's database layer is in use.
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import itertools
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dualws.connection import ENDED, WAIT
@@ -42,6 +46,8 @@ made = 0
 _numbers = itertools.count(1)
 _counting = False
 _lingering: set[object] = set()
+#: Threads that serve requests, while the beginning of a handler runs in them.
+_of_requests: set[int] = set()
 #: How often each connection is lent by the code of a test to handlers (``dualws.testing``).
 lent: dict[object, int] = {}
 
@@ -82,15 +88,33 @@ def release_connections() -> None:
     For the end of a handler, or of its turn: a transaction that it left open is rolled back.
     Only a ``TestCase``'s own transaction, which the test shares with the handler, stays.
     """
+    kept = _thread.get_ident() in _of_requests
     for connection in open_connections():
         try:
             if not connection.in_atomic_block:
-                connection.close()
+                if kept:
+                    connection.close_if_unusable_or_obsolete()
+                else:
+                    connection.close()
             elif not _belongs_to_a_test(connection):
                 _drop(connection)
         except Exception:
             # The others are to be given back nevertheless.
             logger.exception("cannot close the database connection %r", connection.alias)
+
+
+@contextlib.contextmanager
+def of_requests() -> Iterator[None]:
+    """Until the block ends :func:`release_connections` does what Django does after a request.
+
+    For a handler that begins in the thread of its request and does not wait there.
+    """
+    ident = _thread.get_ident()
+    _of_requests.add(ident)
+    try:
+        yield
+    finally:
+        _of_requests.discard(ident)
 
 
 def _belongs_to_a_test(connection: BaseDatabaseWrapper) -> bool:

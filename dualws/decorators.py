@@ -7,6 +7,7 @@ its headers are out, the function itself runs with the open websocket.
 
 from __future__ import annotations
 
+import _thread
 import functools
 import inspect
 import logging
@@ -17,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from dualws import auth, sessions
 from dualws.contract import ENVIRON_HANDSHAKE_ERROR, ENVIRON_SERVER, ENVIRON_WEBSOCKET, Server
-from dualws.database import release_connections
+from dualws.database import of_requests, release_connections
 from dualws.errors import HandshakeError
 from dualws.events import WebSocketView
 from dualws.faces import WebSocket
@@ -128,7 +129,9 @@ def shake_hands(
     ws.request = request
     ws.identity = auth.identify(request)
     request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
-    request.META[ENVIRON_HANDLER] = functools.partial(_begin, style, ws, request, args, kwargs)
+    request.META[ENVIRON_HANDLER] = functools.partial(
+        _begin, style, ws, request, args, kwargs, _thread.get_ident()
+    )
     request.META[ENVIRON_BLOCKING] = style.blocking
     request.META[ENVIRON_COMPRESSION] = compression
     return HttpResponse(status=101)
@@ -140,11 +143,16 @@ def _begin(
     request: HttpRequest,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    thread: int,
 ) -> None:
     """Django is through with the request: from here on it is the handler's."""
     try:
         sessions.detach(request, save=False)
-        style.run(ws, request, args, kwargs)
+        if style.blocking or thread != _thread.get_ident():
+            style.run(ws, request, args, kwargs)
+        else:
+            with of_requests():
+                style.run(ws, request, args, kwargs)
     except BaseException as error:
         # The handler has not even begun: nobody else would close the websocket.
         failed(ws, request, error)

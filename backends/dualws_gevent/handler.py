@@ -185,6 +185,9 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
     def _run(self, environ: Environ, response: Response) -> None:
         """The whole WSGI cycle, ``close()`` included, in this greenlet."""
         result: Iterable[bytes] | None = None
+        kept = self.server.owner.kept
+        kept.begin()
+        whole = False
         try:
             try:
                 result = self.server.owner.application(environ, response.start_response)
@@ -193,10 +196,13 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
                 close = getattr(result, "close", None)
                 if close is not None:
                     close()
+            whole = True
         except (GreenletExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._failed(environ, response, error)
+        finally:
+            kept.end(whole=whole)
         if response.complaint:
             _logger.error(
                 "%s %s: %s", environ["REQUEST_METHOD"], environ["RAW_URI"], response.complaint

@@ -20,6 +20,7 @@ from gevent.hub import GreenletExit
 from greenlet import getcurrent
 
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
+from dualws.kept import Kept
 from dualws.limits.refusals import MOST_REFUSED, TOO_MANY, too_many
 from dualws.serving.listen import ACCEPT_PAUSE, BACKLOG, EXHAUSTED
 from dualws.serving.share import PAUSE
@@ -186,6 +187,8 @@ class WebSocketServer(Server):
     ) -> None:
         super().__init__(backend, application, config, sockets)
         self.gevent_runtime = Runtime()
+        #: database connections that no request holds
+        self.kept = Kept(self.gevent_runtime)
         #: connections that speak HTTP
         self.handlers: set[UpgradableWSGIHandler] = set()
         #: connections whose greenlet has not begun
@@ -300,6 +303,7 @@ class WebSocketServer(Server):
             transport.abort()
         # Let what was killed run its finally clauses, and the owners hear of their loss.
         gevent.sleep(0)
+        self.kept.close()
 
     def greet(
         self, listener: Listener, sock: GeventSocket, peer: Any

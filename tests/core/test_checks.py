@@ -128,11 +128,13 @@ def test_drivers_that_block(
 
 
 @pytest.mark.parametrize(("age", "expected"), [(0, []), (60, ["W003"]), (None, ["W003"])])
-def test_connections_that_outlive_their_greenlet(age: int | None, expected: list[str]) -> None:
-    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "CONN_MAX_AGE": age}}
+def test_connections_that_outlive_their_requests(age: int | None, expected: list[str]) -> None:
+    databases = {"default": {"ENGINE": "somebody.else", "CONN_MAX_AGE": age}}
     by_gevent = ids(DATABASES=databases, DUALWS_BACKEND="gevent")
     assert by_gevent == [f"dualws.{name}" for name in expected]
     assert ids(DATABASES=databases, DUALWS_BACKEND="tornado") == []
+    databases["default"]["ENGINE"] = "django.db.backends.sqlite3"
+    assert ids(DATABASES=databases, DUALWS_BACKEND="gevent") == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_the_environment_variable_counts_before_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DUALWS_BACKEND", "tornado")
-    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "CONN_MAX_AGE": 60}}
+    databases = {"default": {"ENGINE": POSTGRESQL, "CONN_MAX_AGE": 60}}
     assert ids(DATABASES=databases, DUALWS_BACKEND="gevent") == []
 
 

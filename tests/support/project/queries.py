@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import path
 
 from dualws import WebSocketView, websocket
 from support.notes import note, wait_for_release
 
+_executed = 0
 #: Handlers that a test may kill, by key.
 _killable: dict[str, Any] = {}
 
@@ -183,6 +187,67 @@ def groups(request: HttpRequest) -> HttpResponse:
     return JsonResponse(Group.objects.filter(name=request.GET["key"]).count(), safe=False)
 
 
+def number(request: HttpRequest) -> HttpResponse:
+    """The number of this request's connection."""
+    return JsonResponse(int(query().split()[0]), safe=False)
+
+
+def held(request: HttpRequest) -> HttpResponse:
+    """The same, after the test has released it: it holds its connection until then."""
+    found = query()
+    note(request.GET["key"], "held")
+    wait_for_release(request.GET["key"])
+    return JsonResponse(int(found.split()[0]), safe=False)
+
+
+def given_up(request: HttpRequest) -> HttpResponse:
+    """Gives a query up in its midst, as greenlets can."""
+    if request.META["wsgi.server"].backend.name == "gevent":
+        import gevent
+
+        with gevent.Timeout(0.1, False), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(20)")
+    return HttpResponse()
+
+
+def left_open(request: HttpRequest) -> HttpResponse:
+    """Enters a transaction and never leaves it."""
+    transaction.atomic().__enter__()
+    Group.objects.create(name=request.GET["key"])
+    return HttpResponse()
+
+
+def looked(view: Callable[[HttpRequest], HttpResponseBase]) -> Any:
+    """*view*, which has asked who it is, by the connection whose number the handshake tells."""
+
+    def look(request: HttpRequest) -> HttpResponseBase:
+        known = request.user.is_authenticated
+        response = view(request)
+        response["X-Known"] = f"{known}"
+        if "number" in request.GET:
+            response["X-Number"] = query().split()[0]
+        return response
+
+    return look
+
+
+def executed(request: HttpRequest) -> HttpResponse:
+    """How many queries this process has made; makes none."""
+    return JsonResponse(_executed, safe=False)
+
+
+def _count(execute: Callable[..., Any], *args: Any) -> Any:
+    global _executed
+    _executed += 1
+    return execute(*args)
+
+
+@receiver(connection_created)
+def _count_queries(connection: Any, **_: Any) -> None:
+    if _count not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_count)
+
+
 def sqlite_connections(request: HttpRequest) -> HttpResponse:
     """How many connections to SQLite this process has; makes none."""
     return JsonResponse(
@@ -207,4 +272,12 @@ urlpatterns = [
     path("written/", written),
     path("groups/", groups),
     path("sqlite/", sqlite_connections),
+    path("number/", number),
+    path("held/", held),
+    path("given-up/", given_up),
+    path("left-open/", left_open),
+    path("looked/blocking/", looked(blocking)),
+    path("looked/events/", looked(websocket(Events))),
+    path("looked/sensitive/", looked(sensitive)),
+    path("executed/", executed),
 ]

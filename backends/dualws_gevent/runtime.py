@@ -15,7 +15,7 @@ from typing import Any, cast
 import gevent
 import gevent.monkey
 from gevent.hub import GreenletExit, Hub, get_hub
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 
 from dualws import hot
 from dualws.contract import Lock
@@ -30,58 +30,44 @@ start_real_thread = gevent.monkey.get_original("_thread", "start_new_thread")
 native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "get_ident"))
 
 
-class Waiter:
+class Waiter(hot.Switcher):
     """Implements :class:`dualws.contract.Waiter`: for greenlets, and for other real threads.
 
-    :param ident: identity of the hub's real thread; code in another one has no hub that
-        would wait for long, and waits for a native lock
+    Code in another thread has no hub that would wait for long, and waits for a native lock.
+
+    :param ident: identity of the hub's real thread
+    :param hub: the hub
     """
 
-    __slots__ = ("_gate", "_greenlet", "_hub", "_ident", "_woken")
+    __slots__ = ()
+    _get_ident = staticmethod(native_ident)
 
-    def __init__(self, ident: int) -> None:
-        self._ident = ident
-        self._woken = False
-        self._hub: Hub | None = None
-        self._greenlet: greenlet | None = None
-        self._gate: Any = None
+    def __init__(self, ident: int, hub: Hub) -> None:
+        super().__init__(ident, hub, getcurrent)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
+    def _wait_otherwise(self, timeout: float | None) -> bool:
         if native_ident() != self._ident:
             return self._wait_in_thread(timeout)
-        hub = self._hub = get_hub()
+        assert timeout is not None
         current = getcurrent()
-        timer = None
-        # Set before _woken is read, as wake() does it the other way round: one of the two
-        # sees the other.
+        timer = self._hub.loop.timer(max(timeout, 0.0))
+        expired: list[bool] = []
+        # As in wait().
         self._greenlet = current
         try:
             if not self._woken:
-                if timeout is None:
-                    while True:
-                        hub.switch()
-                        # A note left for an earlier wait may come late. Again first this, then
-                        # the look: another thread may wake in between.
-                        self._greenlet = current
-                        if self._woken:
-                            break
-                else:
-                    timer = hub.loop.timer(max(timeout, 0.0))
-                    expired: list[bool] = []
-                    timer.start(self._expire, expired)
-                    while True:
-                        hub.switch()
-                        self._greenlet = current
-                        if self._woken or expired:
-                            break
+                timer.start(self._expire, expired)
+                while True:
+                    self._hub.switch()
+                    self._greenlet = current
+                    if self._woken or expired:
+                        break
             woken, self._woken = self._woken, False
             return woken
         finally:
             self._greenlet = None
-            if timer is not None:
-                timer.stop()
-                timer.close()
+            timer.stop()
+            timer.close()
 
     def _wait_in_thread(self, timeout: float | None) -> bool:
         gate = _allocate_lock()
@@ -93,27 +79,13 @@ class Waiter:
         woken, self._woken = self._woken, False
         return woken
 
-    def wake(self) -> None:
-        """Let the waiting code go on: from any thread, before or during the wait."""
-        self._woken = True
-        gate = self._gate
-        if gate is not None:
-            gate.release()
-            return
-        hub = self._hub
-        if hub is None or self._greenlet is None:
-            return
-        if getcurrent() is hub:
-            self._deliver()
-        elif native_ident() == hub.thread_ident:
-            hub.loop.run_callback(self._deliver)
+    def _wake_from_elsewhere(self) -> None:
+        if self._gate is not None:
+            self._gate.release()
+        elif native_ident() == self._ident:
+            self._hub.loop.run_callback(self._deliver)
         else:
-            hub.loop.run_callback_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        waiting, self._greenlet = self._greenlet, None
-        if waiting is not None:
-            waiting.switch()
+            self._hub.loop.run_callback_threadsafe(self._deliver)
 
     def _expire(self, expired: list[bool]) -> None:
         expired.append(True)
@@ -174,7 +146,7 @@ class Runtime:
 
     def waiter(self) -> Waiter:
         """A new waiter."""
-        return Waiter(self._ident)
+        return Waiter(self._ident, self.hub)
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Run *function* in the hub, soon and never before this returns; from any thread."""

@@ -11,19 +11,44 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualws.hot.pure import Connection, Messages, Mutex, Stream, Transport, fan_out
+    from dualws.hot.pure import Connection, Messages, Mutex, Stream, Switcher, Transport, fan_out
 
     COMPILED: bool
 else:
     try:
         if os.environ.get("DUALWS_PURE_PYTHON", "0") not in ("", "0"):
             raise ImportError("DUALWS_PURE_PYTHON is set")
-        from dualws.hot._compiled import Connection, Messages, Mutex, Stream, Transport, fan_out
+        from dualws.hot._compiled import (
+            Connection,
+            Messages,
+            Mutex,
+            Stream,
+            Switcher,
+            Transport,
+            fan_out,
+        )
 
         COMPILED = True
     except ImportError:
-        from dualws.hot.pure import Connection, Messages, Mutex, Stream, Transport, fan_out
+        from dualws.hot.pure import (
+            Connection,
+            Messages,
+            Mutex,
+            Stream,
+            Switcher,
+            Transport,
+            fan_out,
+        )
 
         COMPILED = False
 
-__all__ = ["COMPILED", "Connection", "Messages", "Mutex", "Stream", "Transport", "fan_out"]
+__all__ = [
+    "COMPILED",
+    "Connection",
+    "Messages",
+    "Mutex",
+    "Stream",
+    "Switcher",
+    "Transport",
+    "fan_out",
+]

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 import gevent
 import gevent.monkey
 import pytest
+from greenlet import getcurrent
 
-from dualws_gevent.runtime import Runtime, Waiter
+from dualws.hot.pure import Switcher
+from dualws_gevent.runtime import Runtime, Waiter, native_ident
 from support.timing import TIMEOUT
 
 
@@ -111,11 +113,13 @@ def test_a_note_for_an_earlier_wait_does_not_end_the_next(runtime: Runtime) -> N
 
 
 def test_a_wake_from_a_thread_just_after_a_late_note_is_not_lost(runtime: Runtime) -> None:
-    class Watched(Waiter):
+    class Watched(Switcher):  # the compiled one lets no other thread come between
         """Is woken by another thread right after a look at whether it was woken."""
 
         armed = False
         woken = False
+        _get_ident = staticmethod(native_ident)
+        _wake_from_elsewhere = Waiter._wake_from_elsewhere
 
         @property
         def _woken(self) -> bool:
@@ -133,7 +137,7 @@ def test_a_wake_from_a_thread_just_after_a_late_note_is_not_lost(runtime: Runtim
             self.armed = True
             self._deliver()
 
-    waiter = Watched(runtime._ident)
+    waiter = Watched(runtime._ident, runtime.hub, getcurrent)
     waiting = gevent.spawn(waiter.wait)
     gevent.sleep(0)
     runtime.call_soon(waiter.late_note)

@@ -91,7 +91,7 @@ typedef struct {
 } Connection;
 
 extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Receiver_Type,
-    Messages_Type;
+    Messages_Type, Switcher_Type;
 
 /* Names of methods and attributes, made once. */
 #define NAMES(X) \
@@ -99,7 +99,8 @@ extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Re
     X(_broken) X(data_received) X(eof_received) X(add) X(pause_reading) X(write) X(wake) X(wait) \
     X(flusher) X(closed_error) X(_receive) X(_answer_end) X(_make_room) X(_refuse_second) \
     X(_waiter_for) X(_not_woken) X(_wait_broke) X(send_nowait) X(_send_nowait) X(frame_for) \
-    X(plain) X(deflate) X(call_soon) X(context) X(_go_on) X(take) X(cancel_take)
+    X(plain) X(deflate) X(call_soon) X(context) X(_go_on) X(take) X(cancel_take) X(switch) \
+    X(_wait_otherwise) X(_wake_from_elsewhere)
 #define DECLARE(name) extern PyObject *name_##name;
 NAMES(DECLARE)
 #undef DECLARE

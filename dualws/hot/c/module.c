@@ -66,7 +66,7 @@ PyInit__compiled(void)
     if (module == NULL)
         return NULL;
     PyTypeObject *types[] = {&Mutex_Type, &Stream_Type, &Transport_Type, &Connection_Type,
-                             &Messages_Type};
+                             &Messages_Type, &Switcher_Type};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
         if (PyModule_AddType(module, types[i]) < 0) {
             Py_DECREF(module);

@@ -14,7 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError, ExecError
 
 NAME = "dualws.hot._compiled"
 
@@ -32,7 +32,7 @@ class CompiledHotPath(BuildHookInterface[Any]):
             return
         try:
             built = self._compile()
-        except (BaseError, OSError) as error:
+        except (BaseError, CCompilerError, ExecError, OSError) as error:
             self.app.display_warning(
                 f"dualws is installed without its compiled hot path ({error}): install a C "
                 "compiler and the headers of this Python, and install dualws again"

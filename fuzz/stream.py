@@ -24,6 +24,8 @@ with atheris.instrument_imports(include=["dualws.protocol"]):
     from dualws.protocol.deflate import Agreement, Deflate
     from dualws.protocol.extensions import parse
     from dualws.protocol.stream import Close, Failure, Ping, Pong, Stream
+    from dualws.sentinels import ENDED, WAIT
+    from tests.support.noted import Case
     from tests.support.stream_model import Compression, expect
 
 from fuzz.driver import run
@@ -45,6 +47,23 @@ def check(data: bytes) -> None:
     wanted = expect(body, MAX_SIZE, compression)
     for each in ([], cuts, range(1, len(body))):
         compare(receive(body, each, compression), wanted)
+        if compression is None:
+            check_connection(body, each, wanted)
+
+
+def check_connection(body: bytes, cuts: Iterable[int], wanted: list[object]) -> None:
+    """A connection, whose hot path may be compiled, gives its handler the same messages."""
+    connection = Case(max_message_size=MAX_SIZE).connection
+    found: list[object] = []
+    start = 0
+    for cut in [*cuts, len(body)]:
+        connection.data_received(body[start:cut])
+        while (message := connection.take(None)) not in (WAIT, ENDED):
+            found.append(message)
+        start = cut
+    messages = [event for event in wanted if isinstance(event, str | bytes)]
+    if found != messages:
+        raise AssertionError(f"the handler is given {found}, not {messages}")
 
 
 def check_header(data: bytes) -> None:

@@ -15,6 +15,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "install-machine"
 #: Program -> Debian package
 WANTED = {
     "cc": "gcc",
+    "python3-config": "python3-dev",
     "curl": "curl",
     "ps": "procps",
     "node": "nodejs",

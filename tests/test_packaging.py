@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -33,30 +36,68 @@ def packages() -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Names of the files in a wheel, built from a copy of the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
+@dataclass
+class Built:
+    """A wheel: its name, the names of its files, and what was said while it was built."""
+
+    name: str
+    files: set[str]
+    said: str
+
+
+def build(folder: Path, **env: str) -> Built:
+    """A wheel of a copy of the tree."""
     source = folder / "source"
-    for name in ("pyproject.toml", "README.md", "LICENSE", *packages()):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", *packages()):
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            others = shutil.ignore_patterns("__pycache__", "*.so")
+            shutil.copytree(ROOT / name, target, ignore=others)
         else:
             shutil.copy(ROOT / name, target)
+    kept = {name: value for name, value in os.environ.items() if name != "DUALWS_PURE_PYTHON"}
     run = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=source,
-        capture_output=True,
+        env={**kept, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
         timeout=TIMEOUT * 4,
     )
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0, run.stdout
     (built,) = folder.glob("*.whl")
     with zipfile.ZipFile(built) as archive:
-        return set(archive.namelist())
+        return Built(built.name, set(archive.namelist()), run.stdout)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of the files in a wheel."""
+    return build(tmp_path_factory.mktemp("wheel"), DUALWS_PURE_PYTHON="1").files
+
+
+@pytest.mark.skipif(
+    not os.environ.get("CI") and shutil.which("cc") is None, reason="there is no C compiler"
+)
+def test_the_hot_path_is_compiled_into_a_wheel(tmp_path: Path) -> None:
+    built = build(tmp_path)
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    assert f"dualws/hot/_compiled{suffix}" in built.files, built.said
+    assert not built.name.endswith("none-any.whl")
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/cc", "false"])
+def test_without_a_compiler_the_wheel_is_one_for_every_platform(
+    tmp_path: Path, compiler: str
+) -> None:
+    built = build(tmp_path, CC=compiler)
+    assert built.name.endswith("py3-none-any.whl")
+    assert not [name for name in built.files if name.endswith(".so")]
+    assert "without its compiled hot path" in built.said
+    assert "install a C compiler" in built.said
 
 
 def test_every_backend_and_the_kit_are_packaged() -> None:
@@ -74,6 +115,7 @@ def test_the_wheel_has_every_file_of_the_packages(wheel: set[str]) -> None:
     for package in packages():
         parent = (ROOT / package).parent
         expected = {str(path.relative_to(parent)) for path in tracked(package)}
+        expected = {name for name in expected if Path(name).suffix not in (".c", ".h")}
         assert expected, package
         assert expected - wheel == set()
 
@@ -99,7 +141,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_no_file_is_longer_than_500_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): count
-        for path in tracked("*.py", "*.js", "*.css", "*.html", "scripts/*")
+        for path in tracked("*.py", "*.c", "*.h", "*.js", "*.css", "*.html", "scripts/*")
         if (count := len(path.read_text().splitlines())) > 500
     }
     assert long == {}

@@ -33,7 +33,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError, HaltServer
 from gunicorn.workers import base
 
-from dualws import bootstrap
+from dualws import bootstrap, heap
 from dualws.errors import ConfigurationError
 from dualws.observing import shared
 from dualws.serving import explain
@@ -247,6 +247,7 @@ class Worker(base.Worker):
             server.on_access = to_gunicorn(self.log)
         if not self.alive:
             return
+        heap.freeze(shared=bool(self.cfg.preload_app))
         if server.can_drain:
             server.run(drain_signals=(signal.SIGTERM,))
         else:

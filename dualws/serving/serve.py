@@ -88,7 +88,7 @@ def _run(backend: Any, name: str, options: dict[str, Any], folder: str) -> None:
     """Everything after the preparation; what it imports may need patched modules."""
     import signal
 
-    from dualws import conf
+    from dualws import conf, heap
     from dualws.serving import inherited, load, run
 
     application = load.load_application(name)
@@ -107,6 +107,7 @@ def _run(backend: Any, name: str, options: dict[str, Any], folder: str) -> None:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         # The terminal is closed, and nobody has said (with nohup) that this means nothing.
         endings.append(signal.SIGHUP)
+    heap.freeze()
     run.serve(
         backend,
         application,

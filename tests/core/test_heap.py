@@ -1,13 +1,15 @@
-"""Memory that a message has needed is there for the next one."""
+"""Memory that a message has needed is there for the next; the collector leaves alone what stays."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.program import python
+from support.server import LiveServer
 
 #: Page faults of messages of 1 MiB, one after the other, as a fresh process takes them.
 _PROGRAM = """
@@ -31,3 +33,10 @@ def test_large_messages_do_not_have_their_pages_made_anew(tmp_path: Path, backen
     done = python(tmp_path, "-c", _PROGRAM, backend)
     faults = int(done.stdout)
     assert faults < 50 * 16, "each time it would be 768 pages"
+
+
+def test_the_collector_does_not_look_at_what_was_imported(
+    share_app: Callable[..., LiveServer],
+) -> None:
+    looked_at, frozen = share_app("support.apps").get_json("/collector")
+    assert looked_at < frozen / 4

@@ -334,6 +334,28 @@ def test_an_idle_server_is_not_taken_for_a_blocked_one(start: Start) -> None:
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("preload", [False, True])
+def test_the_collector_leaves_alone_what_workers_have_imported(
+    start: Start, tmp_path: Path, runner: str, preload: bool
+) -> None:
+    fleet = start(
+        runner=runner,
+        config=f"preload_app = {preload}\n"
+        "def worker_exit(server, worker):\n"
+        "    import gc, pathlib\n"
+        f"    file = pathlib.Path({str(tmp_path)!r}, f'frozen-{{worker.pid}}')\n"
+        "    file.write_text(str(gc.get_freeze_count()))\n",
+    )
+    for client in open_in_each(fleet).values():
+        client.close()
+    fleet.signal(signal.SIGTERM)
+    assert fleet.wait() == 0
+    frozen = [int(file.read_text()) for file in tmp_path.glob("frozen-*")]
+    assert len(frozen) == 2
+    assert min(frozen) > 10_000
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_preload(start: Start, diary: Diary, runner: str) -> None:
     fleet = start(runner=runner, config="preload_app = True\n")
     clients = open_in_each(fleet, "/events/")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -266,13 +267,18 @@ def valid(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return Iterable3("", [b"got ", str(len(body)).encode(), b" bytes"])
 
 
+def collector(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """How many objects the collector looks at when it looks at all, and how many never."""
+    return _json(start_response, [len(gc.get_objects()), gc.get_freeze_count()])
+
+
 APPLICATIONS: dict[str, Application] = {
     function.__name__: function
     for function in (
         *(echo, reads, ignores_body, notes, releases, cycle, waits, generator, changes_its_mind),
         *(too_late, writes, starts_twice, never_starts, bad_head, raises, raises_first),
         *(raises_later, raises_in_close, not_bytes, wrong_length, bodyless, repeats),
-        *(wraps_file, logs, valid, spooled),
+        *(wraps_file, logs, valid, spooled, collector),
     )
 }
 

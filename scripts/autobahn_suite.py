@@ -138,14 +138,10 @@ class Run:
                     found.append(Verdict(name, f"{what}: {report[name][what]}"))
         return found
 
-    def seconds(self) -> float:
-        """What all cases took together, as the suite tells; after :meth:`verdicts` found nothing.
-
-        It does not count the suite's own start and reports.
-        """
+    def seconds(self) -> dict[str, float]:
+        """What each case took, as the suite tells; after :meth:`verdicts` found nothing."""
         report = self._report()
-        milliseconds: list[int] = [report[name]["duration"] for name in self._names]
-        return sum(milliseconds) / 1000
+        return {name: report[name]["duration"] / 1000 for name in self._names}
 
     def _report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(self._index.read_text()).get(self.agent, {})

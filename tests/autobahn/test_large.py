@@ -14,27 +14,33 @@ from rich.console import Console
 from support.frames import CLOSE, PING, TEXT, build
 
 
-def turns(large: Any, **seconds: list[tuple[float, float]]) -> dict[str, Any]:
-    """Turns of the two measures, and of others."""
+def turns(large: Any, **rounds: list[tuple[float, ...]]) -> dict[str, Any]:
+    """Turns of the two measures, and of others: processor time, and the time of each case."""
     names = {"own": large.OWN, "least": large.LEAST}
     return {
-        names.get(name, name): [large.Turn(*turn) for turn in one] for name, one in seconds.items()
+        names.get(name, name): [
+            large.Turn(processor, {str(n): seconds for n, seconds in enumerate(cases)})
+            for processor, *cases in one
+        ]
+        for name, one in rounds.items()
     }
 
 
-def test_figures_are_medians_of_the_rounds_and_ratios_of_the_rounds_ratios(large: Any) -> None:
+def test_processor_time_is_the_median_and_elapsed_time_the_quickest_of_each_case(
+    large: Any,
+) -> None:
     measured = turns(
         large,
-        own=[(3.0, 8.0), (4.0, 9.0), (30.0, 80.0)],
-        least=[(1.0, 6.0), (1.0, 7.0), (10.0, 60.0)],
-        mine=[(1.2, 6.5), (1.2, 7.2), (9.0, 61.0)],
+        own=[(3.0, 4.0, 6.0), (4.0, 5.0, 5.0), (30.0, 40.0, 50.0)],
+        least=[(1.0, 3.0, 9.0), (1.0, 9.0, 4.0), (1.0, 9.0, 9.0)],
+        mine=[(1.2, 3.25, 9.0), (1.2, 9.0, 4.25), (9.0, 9.0, 9.0)],
     )
     one = large.figures("mine", measured)
-    assert (one.processor, one.elapsed) == (1.2, 7.2)
-    assert one.beyond == pytest.approx(0.5)
+    assert one.processor == 1.2
     assert one.processor_ratio == pytest.approx(0.3)  # of 0.4, 0.3, 0.3
-    assert one.beyond_ratio == pytest.approx(0.1)  # of 0.25, 0.1, 0.05
+    assert (one.elapsed, one.beyond, one.beyond_ratio) == (7.5, 0.5, 0.25)
     own = large.figures(large.OWN, measured)
+    assert (own.elapsed, own.beyond) == (9, 2)
     assert (own.processor_ratio, own.beyond_ratio) == (1, 1)
 
 
@@ -44,15 +50,15 @@ def test_figures_are_medians_of_the_rounds_and_ratios_of_the_rounds_ratios(large
         ((1.5, 7.0), True),
         ((1.51, 7.0), False),  # of 3 seconds
         ((1.5, 7.01), False),  # of 2 seconds beyond the suite's own
-        ((0.1, 5.9), True),  # a quicker round than that against the least
+        ((0.1, 5.9), True),  # quicker than the least
     ],
 )
-def test_half_of_either_is_the_most(large: Any, mine: tuple[float, float], good: bool) -> None:
+def test_half_of_either_is_the_most(large: Any, mine: tuple[float, ...], good: bool) -> None:
     measured = turns(large, own=[(3.0, 8.0)], least=[(1.0, 6.0)], mine=[mine])
     assert {name: one.good for name, one in large.judged(measured).items()} == {"mine": good}
 
 
-def test_a_round_that_compares_with_nothing_proves_nothing(large: Any) -> None:
+def test_what_compares_with_nothing_proves_nothing(large: Any) -> None:
     measured = turns(large, own=[(0.0, 6.0)], least=[(1.0, 6.0)], mine=[(0.0, 6.0)])
     assert not large.figures("mine", measured).good
 

@@ -77,6 +77,18 @@ def test_the_example_passes_the_whole_kit() -> None:
     assert len(results) > 1700
 
 
+def test_the_example_leaks_nothing_in_ten_thousand_times() -> None:
+    """In one style: the others differ in what is dualws's own, not the backend's."""
+    cases = [
+        dataclasses.replace(case, styles=case.styles[:1])
+        for case in model.select(["leaks"])
+        if case.name.endswith("-10000")
+    ]
+    results = run(["threads"], cases)
+    assert all(result.passed for result in results), sentences(results)
+    assert len(results) == 2
+
+
 @pytest.mark.parametrize("mutant", CAUGHT)
 def test_a_mutant_is_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALWS_MUTANT", mutant)

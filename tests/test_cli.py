@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 import dualws
+from dualws import hot
 from dualws.contract import ServerConfig
 from dualws.errors import AddressUnavailable
 from dualws.serving import listen
@@ -110,6 +111,7 @@ def test_a_signal_ends_it_cleanly_with_a_websocket_open(
         assert re.fullmatch(
             rf"dualws {re.escape(dualws.__version__)}: echo on {url} \(.+\), Ctrl-C stops\n", line
         )
+        assert (", pure Python)" in line) is not hot.COMPILED
         with connect(url.replace("http", "ws")) as client:
             client.send("hello")
             assert client.recv() == "hello"

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from dualws import __version__
+from dualws import __version__, hot
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 from dualws.serving import listen
 
@@ -74,7 +74,7 @@ def banner(server: Server, what: str) -> str:
     :param what: what it serves, in a word
     """
     urls = ", ".join(listen.describe(server.sockets, scheme_of(server)))
-    carrier = carried_by(type(server.backend))
+    carrier = carried_by(type(server.backend)) + ("" if hot.COMPILED else ", pure Python")
     return f"dualws {__version__}: {what} on {urls} ({carrier}), Ctrl-C stops"
 
 

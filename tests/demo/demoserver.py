@@ -68,7 +68,7 @@ class DemoServer(LiveServer):
         self._checked = 0
         self._expected: list[str] = []
         try:
-            announced = self.stdout.wait_for(r"on http://([\d.]+):(\d+) \((.+)\), Ctrl-C stops")
+            announced = self.stdout.wait_for(r"on http://([\d.]+):(\d+) \(([^,]+).*\), Ctrl-C")
             assert announced is not None, "the demo announced no address"
         except BaseException as error:
             self.stop()

@@ -18,6 +18,10 @@ from dualws.faces import Face, WebSocket
 from dualws.loops import call_from_outside
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
+from dualws.turns import is_long, turns
+
+#: Of coroutines, which on gevent run in another thread than all else.
+_turns = turns()
 
 
 class AsyncWebSocket(Face):
@@ -97,6 +101,8 @@ class AsyncWebSocket(Face):
             the websocket is closed (1011): the message cannot be taken back
         """
         connection = self._open_connection
+        if next(_turns):  # see WebSocket.send()
+            await asyncio.sleep(0)
         if binary is None and compress is None:
             room = connection.send_message(data)
             if room is not None:  # what nearly all messages are
@@ -108,7 +114,10 @@ class AsyncWebSocket(Face):
             return
         if connection.behind and not connection.closed:
             await self._wait_for_peer()
-        if not connection.write(message_frame(data, binary, compress, connection.deflate)):
+        frame = message_frame(data, binary, compress, connection.deflate)
+        if is_long(_turns, len(data)):
+            await asyncio.sleep(0)
+        if not connection.write(frame):
             await self._wait_for_peer()
 
     async def send_json(
@@ -169,6 +178,8 @@ class AsyncWebSocket(Face):
                 frame = fragments.add(chunk)
                 if frame is not None:
                     begun = True
+                    if next(_turns) or is_long(_turns, len(frame)):
+                        await asyncio.sleep(0)
                     if not connection.write_fragment(frame):
                         await self._wait_for_peer(own=True)
             begun = True

@@ -283,6 +283,12 @@ class Server(ABC):
         if self.seeing is not None:
             self.seeing.request_refused(status, peer, head, begun, len(text or status[4:]) + 1)
 
+    def give_way(self) -> None:  # noqa: B027  # most need not
+        """Let others have a turn: called in blocking code that sends much, and may wait for nobody.
+
+        Where such code has threads of its own they have it anyway.
+        """
+
     def reload_certificates(self) -> bool:
         """Read the certificates again, for new connections; from any thread, never waiting.
 

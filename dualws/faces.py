@@ -22,12 +22,16 @@ from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
 from dualws.refusals import for_frameworks
+from dualws.turns import is_long, turns
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from dualws.auth import Identity
     from dualws.sessions import HandlerSession
+
+
+_turns = turns()
 
 
 class Face:
@@ -198,8 +202,6 @@ class WebSocket(Face):
         self.identity: Identity | None = None
         #: gives database connections back while :meth:`receive` waits
         self._parking: database.Parking | None = None
-        # Not a native mutex: switch() may wait for the loop while it is held.
-        self._accept_lock = threading.RLock()
 
     # -- the handshake -------------------------------------------------------------
 
@@ -241,7 +243,9 @@ class WebSocket(Face):
         """
         if self._connection is not None:
             return
-        with self._accept_lock:
+        # Not a native mutex: switch() may wait for the loop while it is held. Made here, as most
+        # never need it; setdefault() gives all threads the same one.
+        with vars(self).setdefault("_accept_lock", threading.RLock()):
             if self._connection is not None:
                 return
             self.admit()
@@ -425,6 +429,8 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
+        if next(_turns):  # the peer may read all of it, so that nothing else makes this wait
+            self.server.give_way()
         if binary is None and compress is None and self.waits:
             room = connection.send_message(data)
             if room is not None:  # what nearly all messages are
@@ -435,6 +441,8 @@ class WebSocket(Face):
             self._send_fragments(connection, data, binary, compress)
             return
         frame = message_frame(data, binary, compress, connection.deflate)
+        if is_long(_turns, len(data)):
+            self.server.give_way()
         if self.waits:
             # As connection.send(), which this is for nearly all messages.
             if connection.behind:
@@ -477,6 +485,8 @@ class WebSocket(Face):
         try:
             for frame in frames_of(data, binary, compress, connection.deflate):
                 begun = True
+                if next(_turns) or is_long(_turns, len(frame)):
+                    self.server.give_way()
                 connection.send_fragment(frame, wait=self.waits)
             complete = True
         finally:

@@ -26,6 +26,8 @@ _logger = logging.getLogger("dualws.server")
 _allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
 _make_mutex = hot.Mutex or _allocate_lock
 start_real_thread = gevent.monkey.get_original("_thread", "start_new_thread")
+#: Seconds; any time that is not 0 makes the loop go around.
+_MOMENT = 1e-9
 #: Identity of the real thread, not of the greenlet.
 native_ident = cast("Callable[[], int]", gevent.monkey.get_original("_thread", "get_ident"))
 
@@ -139,6 +141,8 @@ class Runtime:
         self._ident = native_ident()
         self._asyncio: asyncio.AbstractEventLoop | None = None
         self._asyncio_lock = self.lock()
+        #: which greenlet gave way, and when the loop had gone around then
+        self._gave_way = 0, 0.0
 
     def lock(self) -> Lock:
         """A new native mutex."""
@@ -154,6 +158,16 @@ class Runtime:
             self.loop.run_callback(function, *args)
         else:
             self.loop.run_callback_threadsafe(function, *args)
+
+    def give_way(self) -> None:
+        """Let the loop look around if it has not since this greenlet called this the last time."""
+        running = getcurrent()
+        if native_ident() != self._ident or running is self.hub:
+            return  # a thread of its own, or who serves everybody
+        if self._gave_way == (id(running), self.loop.now()):
+            # A sleep of 0 would come back before the loop looks at the sockets.
+            gevent.sleep(_MOMENT)
+        self._gave_way = id(running), self.loop.now()
 
     def spawn(self, function: Callable[..., object], *args: object) -> None:
         """Run *function* in a greenlet of its own; what it raises is logged."""

@@ -305,6 +305,10 @@ class WebSocketServer(Server):
         gevent.sleep(0)
         self.kept.close()
 
+    def give_way(self) -> None:
+        """Let others have a turn; in the greenlet that has sent so much."""
+        self.gevent_runtime.give_way()
+
     def greet(
         self, listener: Listener, sock: GeventSocket, peer: Any
     ) -> tuple[GeventSocket, Link] | None:

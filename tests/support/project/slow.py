@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from support.notes import note, wait_for_release
 
 #: A state of ``tcp_info``.
 _TCP_CLOSE = 7
+_LONG = "x" * 500_000
 
 
 @websocket
@@ -164,7 +166,63 @@ def teller(request: HttpRequest, ws: Any) -> None:
         ws.send(str(number))
 
 
+@websocket
+def endless(request: HttpRequest, ws: Any) -> None:
+    """Sends for as long as the peer is there, and waits for nothing else."""
+    while True:
+        ws.send("x")
+
+
+@websocket
+def endless_long(request: HttpRequest, ws: Any) -> None:
+    """The same with messages that take long to compress, and are short then."""
+    while True:
+        ws.send(_LONG)
+
+
+@websocket
+async def endless_long_async(request: HttpRequest, ws: Any) -> None:
+    """The same in a coroutine."""
+    while True:
+        await ws.send(_LONG)
+
+
+@websocket
+def endless_fragments(request: HttpRequest, ws: Any) -> None:
+    """The same as one message."""
+    ws.send(itertools.repeat("x"))
+
+
+@websocket
+async def endless_async(request: HttpRequest, ws: Any) -> None:
+    """The same in a coroutine."""
+    while True:
+        await ws.send("x")
+
+
+@websocket
+async def endless_fragments_async(request: HttpRequest, ws: Any) -> None:
+    """The same as one message of a coroutine."""
+    await ws.send(itertools.repeat("x"))
+
+
+class Endless(WebSocketView):
+    """The same in a handler that is called for events."""
+
+    def opened(self) -> None:
+        """Send without end."""
+        while True:
+            self.ws.send("x")
+
+
 urlpatterns = [
+    path("endless/", endless),
+    path("endless/fragments/", endless_fragments),
+    path("endless/async/", endless_async),
+    path("endless/long/", endless_long),
+    path("endless/long/async/", endless_long_async),
+    path("endless/fragments/async/", endless_fragments_async),
+    path("endless/events/", websocket(Endless)),
     path("doubtful/", doubtful),
     path("teller/", teller),
     path("deaf/", deaf),

@@ -45,6 +45,7 @@ LINGERERS = 4
 made = 0
 _numbers = itertools.count(1)
 _counting = False
+_store: Any = None
 _lingering: set[object] = set()
 #: Threads that serve requests, while the beginning of a handler runs in them.
 _of_requests: set[int] = set()
@@ -71,15 +72,23 @@ def _made(**_: Any) -> None:
 
 def open_connections() -> list[BaseDatabaseWrapper]:
     """The database connections that this thread or greenlet holds."""
-    if "django.db" not in sys.modules:
+    store = _store or _find_store()
+    if store is None:
         return []
+    return [c for c in store.all(initialized_only=True) if c.connection is not None]
+
+
+def _find_store() -> Any:
+    """Django's ``connections``; None in a project that does not use them."""
+    global _store
+    if "django.db" not in sys.modules:
+        return None
     from django.conf import settings
     from django.db import connections
 
-    if not settings.configured:  # imported by somebody, in a project that is not Django's
-        return []
-
-    return [c for c in connections.all(initialized_only=True) if c.connection is not None]
+    if settings.configured:  # else imported by somebody, in a project that is not Django's
+        _store = connections
+    return _store
 
 
 def release_connections() -> None:

@@ -7,6 +7,7 @@ origin is allowed, and what is listed; a client without the header is no browser
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from dualws.errors import HandshakeError
 
 logger = logging.getLogger("dualws.security")
 
+#: Longer origins are not remembered.
+_LONGEST = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -93,6 +96,11 @@ def _is_this_machine(host: str) -> bool:
 
 def _parse(origin: str) -> tuple[str, str, int | None] | None:
     """Scheme, host and port; None for what is no origin, such as ``null``."""
+    # Nobody has so long a name (RFC 1035 section 2.3.4), and what is remembered is bounded.
+    return _parse_again(origin) if len(origin) > _LONGEST else _parse_once(origin)
+
+
+def _parse_again(origin: str) -> tuple[str, str, int | None] | None:
     try:
         parts = urlsplit(origin)
         port = parts.port
@@ -102,3 +110,6 @@ def _parse(origin: str) -> tuple[str, str, int | None] | None:
         return None
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme)
+
+
+_parse_once = functools.lru_cache(256)(_parse_again)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -236,3 +237,23 @@ def test_one_thread_at_a_time_has_the_mutex() -> None:
     assert order == ["first", "second"]
     with pytest.raises(RuntimeError, match="unlocked"):
         mutex.__exit__(None, None, None)
+
+
+def test_a_condition_can_be_made_of_the_mutex() -> None:
+    """As :class:`dualws.executors.HandlerExecutor` does for each call of a coroutine."""
+    mutex = (hot.Mutex or threading.Lock)()
+    condition = threading.Condition(cast(threading.Lock, mutex))
+    ready: list[bool] = []
+
+    def wake() -> None:
+        with condition:
+            ready.append(True)
+            condition.notify_all()
+
+    thread = threading.Thread(target=wake)
+    with condition:
+        thread.start()
+        assert condition.wait_for(lambda: ready, TIMEOUT)
+    thread.join(TIMEOUT)
+    with pytest.raises(RuntimeError, match="un-acquired"):
+        condition.notify()

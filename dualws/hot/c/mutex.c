@@ -105,6 +105,29 @@ mutex_exit(Mutex *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
+/* As of threading.Lock, so that a threading.Condition can be made of it. */
+static PyObject *
+mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count > 0) {
+        int blocking = PyObject_IsTrue(args[0]);
+        if (blocking < 0)
+            return NULL;
+        if (!blocking)
+            return PyBool_FromLong(PyThread_acquire_lock(self->lock, NOWAIT_LOCK));
+    }
+    acquire(self);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+mutex_release(Mutex *self, PyObject *unused)
+{
+    if (release(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 mutex_locked(Mutex *self, PyObject *unused)
 {
@@ -118,6 +141,8 @@ mutex_locked(Mutex *self, PyObject *unused)
 static PyMethodDef mutex_methods[] = {
     {"__enter__", (PyCFunction)mutex_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))mutex_exit, METH_FASTCALL, NULL},
+    {"acquire", (PyCFunction)(void (*)(void))mutex_acquire, METH_FASTCALL, "As a lock's."},
+    {"release", (PyCFunction)mutex_release, METH_NOARGS, "As a lock's."},
     {"locked", (PyCFunction)mutex_locked, METH_NOARGS, "Whether somebody holds it."},
     {NULL},
 };

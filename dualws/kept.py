@@ -66,10 +66,17 @@ class Kept:
             return
         # Not there when another request was the first to find that they are wanted.
         _serving.pop(_thread.get_ident(), None)
-        if whole:
-            for connection in open_connections():
-                if _is_reusable(connection):
-                    self._keep(connection)
+        from django.db import connections
+
+        for connection in open_connections():
+            if connection.allow_thread_sharing or connection in lent:
+                continue  # a test's
+            # Closed inside a transaction it would stay in that, for who asks for it next.
+            del connections[connection.alias]
+            if whole and _is_reusable(connection):
+                self._keep(connection)
+            else:
+                _close(connection)
 
     def close(self) -> None:
         """Close them all: the server has ended."""
@@ -89,9 +96,6 @@ class Kept:
         return connection
 
     def _keep(self, connection: BaseDatabaseWrapper) -> None:
-        from django.db import connections
-
-        del connections[connection.alias]
         self._free.setdefault(connection.alias, []).append((time.monotonic(), connection))
         if not self._timed:
             self._timed = True
@@ -109,11 +113,8 @@ class Kept:
             # Before the first is closed: that may wait.
             self._free[alias] = free[len(unused) :]
             for connection in unused:
-                try:
-                    _adopt(connection)
-                    connection.close()
-                except Exception:
-                    _logger.exception("cannot close a database connection: %r", alias)
+                _adopt(connection)
+                _close(connection)
 
 
 def _is_wanted() -> bool | None:
@@ -153,8 +154,6 @@ def _is_reusable(connection: BaseDatabaseWrapper) -> bool:
     """Whether another request may have *connection*, which Django has looked at."""
     if connection.settings_dict["CONN_MAX_AGE"] == 0 or connection.in_atomic_block:
         return False
-    if connection.allow_thread_sharing or connection in lent:
-        return False
     # A query may have been given up, by a gevent.Timeout say: psycopg knows without asking.
     info = getattr(connection.connection, "info", None)
     return getattr(info, "transaction_status", 0) == 0
@@ -163,3 +162,10 @@ def _is_reusable(connection: BaseDatabaseWrapper) -> bool:
 def _adopt(connection: BaseDatabaseWrapper) -> None:
     """Make *connection* the running greenlet's, so that no other one may use it."""
     vars(connection)["_thread_ident"] = _thread.get_ident()
+
+
+def _close(connection: BaseDatabaseWrapper) -> None:
+    try:
+        connection.close()
+    except Exception:
+        _logger.exception("cannot close a database connection: %r", connection.alias)

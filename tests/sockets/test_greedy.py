@@ -18,7 +18,16 @@ from support.timing import SCALE, eventually
 #: Questions of the one who must not starve, and seconds that all of them may take.
 QUESTIONS = 20
 #: Handlers that send without end.
-PATHS = ["", "events/", "long/", "fragments/", "async/", "long/async/", "fragments/async/"]
+PATHS = [
+    "",
+    "events/",
+    "ws4py/",
+    "long/",
+    "fragments/",
+    "async/",
+    "long/async/",
+    "fragments/async/",
+]
 DEFLATE = "Sec-WebSocket-Extensions", "permessage-deflate"
 #: Who answers them.
 PEERS = "/ws/echo/", "/ws/async/", "/ws/events/"

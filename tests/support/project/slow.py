@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
+from ws4py.websocket import WebSocket as Ws4pyWebSocket
 
 from dualws import WebSocketClosed, WebSocketView, websocket
 from support.notes import note, wait_for_release
@@ -206,6 +207,15 @@ async def endless_fragments_async(request: HttpRequest, ws: Any) -> None:
     await ws.send(itertools.repeat("x"))
 
 
+class Ws4pyEndless(Ws4pyWebSocket):  # type: ignore[misc]  # ws4py has no types
+    """The same in a handler of ws4py."""
+
+    def opened(self) -> None:
+        """Send without end."""
+        while True:
+            self.send("x")
+
+
 class Endless(WebSocketView):
     """The same in a handler that is called for events."""
 
@@ -223,6 +233,7 @@ urlpatterns = [
     path("endless/long/async/", endless_long_async),
     path("endless/fragments/async/", endless_fragments_async),
     path("endless/events/", websocket(Endless)),
+    path("endless/ws4py/", websocket(Ws4pyEndless)),
     path("doubtful/", doubtful),
     path("teller/", teller),
     path("deaf/", deaf),

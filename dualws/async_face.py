@@ -13,8 +13,9 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Any
 
-from dualws import hot, json_messages
+from dualws import json_messages
 from dualws.faces import Face, WebSocket
+from dualws.hot.coroutines import Messages
 from dualws.loops import call_from_outside
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
@@ -40,7 +41,7 @@ class AsyncWebSocket(Face):
         self._open_connection = ws.connection
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._messages = hot.Messages(self._loop, ws.connection)
+        self._messages = Messages(self._loop, ws.connection)
 
     # -- messages ------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class AsyncWebSocket(Face):
         if connection.behind and not connection.closed:
             await self._wait_for_peer()
         frame = message_frame(data, binary, compress, connection.deflate)
-        if is_long(_turns, len(data)):
+        if connection.deflate is not None and is_long(_turns, len(data)):
             await asyncio.sleep(0)
         if not connection.write(frame):
             await self._wait_for_peer()

@@ -441,7 +441,7 @@ class WebSocket(Face):
             self._send_fragments(connection, data, binary, compress)
             return
         frame = message_frame(data, binary, compress, connection.deflate)
-        if is_long(_turns, len(data)):
+        if connection.deflate is not None and is_long(_turns, len(data)):
             self.server.give_way()
         if self.waits:
             # As connection.send(), which this is for nearly all messages.

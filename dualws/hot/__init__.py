@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualws.hot.pure import Connection, Messages, Mutex, Stream, Switcher, Transport, fan_out
+    from dualws.hot.pure import Connection, Mutex, Stream, Switcher, Transport, fan_out
 
     COMPILED: bool
 else:
@@ -20,7 +20,6 @@ else:
             raise ImportError("DUALWS_PURE_PYTHON is set")
         from dualws.hot._compiled import (
             Connection,
-            Messages,
             Mutex,
             Stream,
             Switcher,
@@ -32,7 +31,6 @@ else:
     except ImportError:
         from dualws.hot.pure import (
             Connection,
-            Messages,
             Mutex,
             Stream,
             Switcher,
@@ -45,7 +43,6 @@ else:
 __all__ = [
     "COMPILED",
     "Connection",
-    "Messages",
     "Mutex",
     "Stream",
     "Switcher",

@@ -295,7 +295,11 @@ def server_environment(folder: Path, extra: Mapping[str, str]) -> dict[str, str]
     :param folder: the server's working folder, in which test projects keep their database
     :param extra: variables to add or replace
     """
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("DUALWS_")}
+    environ = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("DUALWS_") or key == "DUALWS_PURE_PYTHON"
+    }
     environ.pop("DJANGO_SETTINGS_MODULE", None)
     environ.update(
         PYTHONPATH=str(TESTS),

@@ -105,8 +105,9 @@ extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Re
 NAMES(DECLARE)
 #undef DECLARE
 
-/* From dualws.sentinels, dualws.loops and asyncio. */
+/* From dualws.sentinels; and from dualws.loops and asyncio, which only coroutines need. */
 extern PyObject *WAIT, *ENDED, *call_from_outside, *raise_later, *CancelledError;
+int import_asyncio(void);
 
 /* Acquire and release any lock of the contract; -1 with an exception set. */
 int lock_acquire(PyObject *lock);

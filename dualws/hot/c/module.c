@@ -30,7 +30,29 @@ import_one(PyObject **to, const char *module_name, const char *name)
     return *to == NULL ? -1 : 0;
 }
 
+extern unsigned long long system_calls;
+
+static PyObject *
+count_system_calls(PyObject *module, PyObject *unused)
+{
+    return PyLong_FromUnsignedLongLong(system_calls);
+}
+
+int
+import_asyncio(void)
+{
+    if (CancelledError != NULL)
+        return 0;
+    return import_one(&call_from_outside, "dualws.loops", "call_from_outside") < 0
+                   || import_one(&raise_later, "dualws.loops", "raise_later") < 0
+                   || import_one(&CancelledError, "asyncio", "CancelledError") < 0
+               ? -1
+               : 0;
+}
+
 static PyMethodDef functions[] = {
+    {"system_calls", count_system_calls, METH_NOARGS,
+     "How often the system was asked to receive or to send."},
     {"fan_out", (PyCFunction)(void (*)(void))hot_fan_out, METH_FASTCALL, NULL},
     {NULL},
 };
@@ -54,10 +76,7 @@ PyInit__compiled(void)
     NAMES(INTERN)
 #undef INTERN
     if (import_one(&WAIT, "dualws.sentinels", "WAIT") < 0
-        || import_one(&ENDED, "dualws.sentinels", "ENDED") < 0
-        || import_one(&call_from_outside, "dualws.loops", "call_from_outside") < 0
-        || import_one(&raise_later, "dualws.loops", "raise_later") < 0
-        || import_one(&CancelledError, "asyncio", "CancelledError") < 0)
+        || import_one(&ENDED, "dualws.sentinels", "ENDED") < 0)
         return NULL;
     join_methods();
     if (PyType_Ready(&Receiver_Type) < 0)

@@ -394,6 +394,8 @@ PyTypeObject Receiver_Type = {
 static PyObject *
 messages_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
+    if (import_asyncio() < 0)
+        return NULL;
     PyObject *receiver = receiver_new(&Receiver_Type, args, kwargs);
     if (receiver == NULL)
         return NULL;

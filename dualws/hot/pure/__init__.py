@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from dualws.contract import Lock
 from dualws.hot.pure.connection import Connection, fan_out
-from dualws.hot.pure.receiver import Messages
 from dualws.hot.pure.stream import Stream
 from dualws.hot.pure.switcher import Switcher
 from dualws.hot.pure.transport import Transport
@@ -19,4 +18,4 @@ from dualws.hot.pure.transport import Transport
 #: A native mutex with an interface for C; there is none here, and the standard library's serves.
 Mutex: Callable[[], Lock] | None = None
 
-__all__ = ["Connection", "Messages", "Mutex", "Stream", "Switcher", "Transport", "fan_out"]
+__all__ = ["Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out"]

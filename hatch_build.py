@@ -46,7 +46,9 @@ class CompiledHotPath(BuildHookInterface[Any]):
         """Compile beside the sources; the module's path in the project."""
         root = Path(self.root)
         sources = sorted(str(path.relative_to(root)) for path in root.glob("dualws/hot/c/*.c"))
-        extension = Extension(NAME, sources, extra_compile_args=["-O3"])
+        extension = Extension(
+            NAME, sources, depends=["dualws/hot/c/hot.h"], extra_compile_args=["-O3"]
+        )
         command = build_ext(Distribution({"name": "dualws", "ext_modules": [extension]}))
         command.build_lib = self.root
         command.build_temp = str(root / "build" / "compiled")

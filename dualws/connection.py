@@ -11,6 +11,7 @@ answered, before the close is. A handler that does not come for them within
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -63,8 +64,8 @@ class Connection(Living):
     def __init__(self, server: Server, stream: Stream, deflate: Deflate | None = None) -> None:
         super().__init__(server, deflate)
         self._stream = stream
-        self._most_messages = self.config.max_queued_messages
-        self._most_bytes = self.config.max_message_size
+        self._most_messages = min(self.config.max_queued_messages, sys.maxsize)
+        self._most_bytes = min(self.config.max_message_size, sys.maxsize)
         #: the close frame that answers the peer's end, when it is its turn
         self._reply: bytes | None = None
         self._grace_timer: Timer | None = None

@@ -10,6 +10,7 @@ in its turn (RFC 7692, with context takeover) is compressed under a lock of its 
 from __future__ import annotations
 
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ class Sender(hot.Connection, ABC):
         self._lock = self.runtime.lock()
         # Held while a message is compressed that the next one may refer to.
         self._order = self.runtime.lock() if deflate is not None and deflate.keeps_context else None
-        self._limit = server.config.send_buffer_size
+        self._limit = min(server.config.send_buffer_size, sys.maxsize)
         self._senders: list[Callable[[], object]] | None = None
         #: code and reason of the end (RFC 6455 section 7.1.5); None while open
         self.close_code: int | None = None

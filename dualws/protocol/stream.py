@@ -11,6 +11,7 @@ the size limit. The first error ends the stream: nothing after it is parsed.
 from __future__ import annotations
 
 import codecs
+import sys
 from typing import Any, NamedTuple, TypeAlias
 
 from dualws import hot
@@ -117,7 +118,7 @@ class Stream(hot.Stream, Builder):
         expect_masking: bool = True,
         always_mask: bool = False,
     ) -> None:
-        self.max_size = max_size
+        self.max_size = min(max_size, sys.maxsize)
         self.expect_masking = expect_masking
         self.always_mask = always_mask
         #: whether :meth:`feed` stopped at its limit: call it again with ``b""``

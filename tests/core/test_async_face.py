@@ -158,6 +158,26 @@ async def _receive_from(connection: OneMessage) -> str | bytes | None:
     return await asyncio.wait_for(face(connection).receive(), 5)
 
 
+def test_a_cancelled_step_of_an_iteration_leaves_the_next_one_whole() -> None:
+    """``anext`` with a default asks for the awaitable's iterator at each step."""
+
+    async def main() -> None:
+        connection = OneMessage()
+        ws = face(connection)
+        for step in (lambda: anext(aiter(ws), "default"), lambda: anext(ws)):
+            waiting = asyncio.ensure_future(step())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            receiving = asyncio.ensure_future(ws.receive())
+            await asyncio.sleep(0)
+            connection.arrive("hello")()
+            assert await receiving == "hello"
+
+    asyncio.run(main())
+
+
 def test_a_wait_can_be_cancelled_with_a_message_of_its_own() -> None:
     async def main() -> None:
         connection = OneMessage()

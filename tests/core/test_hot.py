@@ -6,14 +6,16 @@ compiled one decides by itself.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,9 @@ from hypothesis import strategies as st
 from dualws import hot
 from dualws.connection import Connection
 from dualws.hot import pure
+from dualws.protocol.stream import Stream
 from dualws.sentinels import ENDED, WAIT
+from dualws.transport import SocketTransport
 from support.frames import build
 from support.noted import Case
 from support.stream_model import expect
@@ -175,6 +179,104 @@ def test_messages_after_the_end_are_counted_and_dropped() -> None:
     assert case.connection.messages_in == 3
 
 
+def test_who_waits_for_more_hears_when_the_peer_turns_out_to_be_gone() -> None:
+    """What was kept back goes out then, and nobody takes it."""
+    case = Case()
+    case.connection.data_received(build(TEXT, b"x", mask=KEY) * 2)
+    assert case.connection.take(None) == "x"
+    case.connection.send_message("kept")
+    case.transport.buffered = -1
+    assert received(case.connection) == ["x"]
+    assert case.transport.written == [build(TEXT, b"kept", mask=None)]
+
+
+def test_reading_pauses_when_much_comes_at_once_whoever_waits() -> None:
+    case = Case(max_queued_messages=4)
+    assert case.take() is WAIT
+    case.receive(build(TEXT, b"x", mask=KEY) * 5)
+    assert case.ready == 1
+    assert not case.transport.reading
+    assert received(case.connection) == ["x"] * 5
+    assert case.transport.reading
+
+
+def test_limits_may_be_as_large_as_one_likes() -> None:
+    most = 1 << 70
+    case = Case(max_message_size=most, send_buffer_size=most, max_queued_messages=most)
+    case.receive(build(TEXT, b"x", mask=KEY))
+    assert received(case.connection) == ["x"]
+    assert case.connection.send_message("y") is True
+
+
+def test_bytes_may_come_in_any_form() -> None:
+    case = Case()
+    frame: Any = bytearray(build(TEXT, b"x", mask=KEY))
+    case.connection.data_received(frame)
+    assert received(case.connection) == ["x"]
+
+
+@pytest.mark.parametrize(("size", "form"), [(125, 2), (0, 2), (125, 8), (65535, 8)])
+def test_a_length_that_is_not_in_its_shortest_form_is_refused(size: int, form: int) -> None:
+    case = Case()
+    marker = {2: 0xFE, 8: 0xFF}[form]
+    case.receive(bytes([0x82, marker]) + size.to_bytes(form, "big") + KEY + bytes(size))
+    assert received(case.connection) == ["end"]
+    assert case.connection.close_code == 1002
+
+
+class Plain(SocketTransport):
+    """A transport whose loop is the test."""
+
+    def __init__(self, owner: Connection) -> None:
+        sock, self.peer = socket.socketpair()
+        sock.setblocking(False)
+        super().__init__(sock, owner, threading.Lock(), b"")
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        function()
+
+    def _watch_reading(self, on: bool) -> None:
+        """The test says when there is something."""
+
+    def _watch_writing(self, on: bool) -> None:
+        """Nothing waits for the peer."""
+
+
+def test_what_a_finalizer_receives_is_nobody_elses() -> None:
+    """The error of what is no UTF-8 may have garbage collected, in the midst of what came."""
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            theirs._on_readable()
+
+    connections = [Connection(Case().server, Stream()) for _ in range(2)]
+    mine, theirs = (Plain(connection) for connection in connections)
+    for connection, transport in zip(connections, (mine, theirs), strict=True):
+        connection.open(transport)
+    theirs.peer.send(build(TEXT, b"a secret of another peer", mask=KEY) * 3)
+    bad = build(TEXT, "ß".encode() + b"\xff" + b"x" * 20, mask=KEY)
+    mine.peer.send(build(TEXT, b"mine", mask=KEY) + bad)
+    before = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    Garbage()
+    gc.set_threshold(1)
+    gc.enable()
+    try:
+        mine._on_readable()
+    finally:
+        gc.set_threshold(*before)
+    assert received(connections[0]) == ["mine", "end"]
+    assert connections[0].close_code == 1007
+    assert gc.isenabled()
+    for transport in (mine, theirs):
+        transport.peer.close()
+        transport.abort()
+
+
 # -- sending -----------------------------------------------------------------------
 
 
@@ -211,6 +313,24 @@ def test_text_that_utf_8_does_not_have_is_refused() -> None:
     with pytest.raises(UnicodeEncodeError):
         case.connection.send_message("\ud800")
     assert case.connection.messages_out == 0
+
+
+def test_nothing_is_sent_before_it_is_open() -> None:
+    connection = Connection(Case().server, Stream())
+    for send in (connection.send_message, connection.send_nowait):
+        with pytest.raises(AttributeError, match="_transport"):
+            send(b"x")
+    connection.data_received(build(TEXT, b"x", mask=KEY))
+    assert received(connection) == ["x"]
+
+
+def test_a_transport_that_lacks_a_method_cannot_be_made() -> None:
+    class Lacking(SocketTransport):
+        def _call_soon(self, function: object) -> None:
+            """All that it has."""
+
+    with pytest.raises(TypeError, match="abstract"):
+        Lacking(None, None, None, b"")  # type: ignore[abstract]
 
 
 # -- the mutex ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from dualws import hot
 from dualws.connection import Connection
 from dualws.contract import ServerConfig
 from dualws.flushing import Flusher
@@ -80,7 +81,7 @@ class NotedRuntime:
         self.plan: list[Callable[[], object]] = []
 
     def lock(self) -> Any:
-        return threading.Lock()
+        return (hot.Mutex or threading.Lock)()
 
     def waiter(self) -> NotedWaiter:
         return NotedWaiter(self)

@@ -7,7 +7,7 @@
 static PyObject *
 connection_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Connection *self = (Connection *)type->tp_alloc(type, 0);
+    Connection *self = (Connection *)new_object(type);
     if (self == NULL)
         return NULL;
     self->ready = Py_NewRef(Py_None);
@@ -62,12 +62,23 @@ connection_dealloc(Connection *self)
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
+/* Whether open() was called; 0 with an exception set. */
+int
+has_transport(Connection *self)
+{
+    if (self->transport == NULL)
+        PyErr_SetString(PyExc_AttributeError, "_transport");
+    return self->transport != NULL;
+}
+
 /* Bytes to the transport, with the lock held; as Transport.write(), -2 with an exception set. */
 static Py_ssize_t
 to_transport(Connection *self, const char *head, Py_ssize_t head_size, const char *body,
              Py_ssize_t body_size)
 {
     Py_ssize_t waiting;
+    if (!has_transport(self))
+        return -2;
     if (transport_writes(self->transport))
         waiting = transport_write((Transport *)self->transport, head, head_size, body, body_size);
     else {
@@ -225,7 +236,7 @@ connection_send_message(Connection *self, PyObject *data)
 static int
 send_nowait(Connection *self, PyObject *frame)
 {
-    if (PyBytes_CheckExact(frame) && self->transport != NULL) {
+    if (PyBytes_CheckExact(frame)) {
         if (lock_acquire(self->lock) < 0)
             return -1;
         int way = 2;
@@ -289,8 +300,11 @@ hot_fan_out(PyObject *module, PyObject *const *args, Py_ssize_t count)
         Py_XDECREF(frame);
         if (result == NULL)
             goto failed;
-        sent += PyObject_IsTrue(result) == 1;
+        int is_sent = PyObject_IsTrue(result);
         Py_DECREF(result);
+        if (is_sent < 0)
+            goto failed;
+        sent += is_sent;
     }
     Py_DECREF(plain);
     return PyLong_FromSsize_t(sent);
@@ -336,7 +350,7 @@ static PyMemberDef connection_members[] = {
     OBJECT("_lock", lock),
     OBJECT("_transport", transport),
     OBJECT("_stream", stream),
-    OBJECT("_inbox", inbox),
+    {"_inbox", T_OBJECT_EX, offsetof(Connection, inbox), READONLY},
     OBJECT("_ready", ready),
     OBJECT("_waiter", waiter),
     OBJECT("_batch", batch),

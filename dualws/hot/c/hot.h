@@ -54,8 +54,9 @@ typedef struct {
     char discarding;
     char closed;
     char failed;
-    char owned;    /* whether the owner is a Connection: UNKNOWN, YES, NO */
-    char replaced; /* whether a subclass has a write() of its own: the same */
+    char replaced; /* whether a subclass has a write() of its own: UNKNOWN, YES, NO */
+    char owned;    /* whether the owner is a Connection */
+    PyTypeObject *owner_type; /* of the owner that *owned* is about; no reference */
 } Transport;
 
 enum { UNKNOWN = 0, YES, NO };
@@ -115,6 +116,9 @@ int lock_release(PyObject *lock);
 /* Whether it was free, and is held now; not known of locks that are not ours. */
 int lock_try(PyObject *lock);
 
+/* As object.__new__(type), which refuses abstract classes. */
+PyObject *new_object(PyTypeObject *type);
+
 /* Whether *type* has kept the method *name* that the compiled *base* has. */
 int keeps_method(PyTypeObject *type, PyTypeObject *base, const char *name);
 
@@ -125,6 +129,8 @@ Py_ssize_t transport_write(Transport *self, const char *head, Py_ssize_t head_si
 /* Whether transport_write() does what the object's write() does. */
 int transport_writes(PyObject *transport);
 
+/* Whether open() was called; 0 with an exception set. */
+int has_transport(Connection *self);
 /* What was received, to the connection; *whole* is the same as a bytes object, or NULL. */
 int connection_received(Connection *self, const char *data, Py_ssize_t size, PyObject *whole);
 /* Whether that does what the object's data_received() does. */

@@ -7,6 +7,15 @@ NAMES(DEFINE)
 
 PyObject *WAIT, *ENDED, *call_from_outside, *raise_later, *CancelledError;
 
+PyObject *
+new_object(PyTypeObject *type)
+{
+    static PyObject *nothing;
+    if (nothing == NULL && (nothing = PyTuple_New(0)) == NULL)
+        return NULL;
+    return PyBaseObject_Type.tp_new(type, nothing, NULL);
+}
+
 int
 keeps_method(PyTypeObject *type, PyTypeObject *base, const char *name)
 {

@@ -49,13 +49,17 @@ release(Mutex *self)
 int
 lock_try(PyObject *lock)
 {
-    return Py_IS_TYPE(lock, &Mutex_Type)
+    return lock != NULL && Py_IS_TYPE(lock, &Mutex_Type)
            && PyThread_acquire_lock(((Mutex *)lock)->lock, NOWAIT_LOCK);
 }
 
 int
 lock_acquire(PyObject *lock)
 {
+    if (lock == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_lock");
+        return -1;
+    }
     if (Py_IS_TYPE(lock, &Mutex_Type)) {
         acquire((Mutex *)lock);
         return 0;

@@ -39,7 +39,12 @@ unmask_text(const char *data, Py_ssize_t size, const char *key)
     char *to = (char *)PyUnicode_1BYTE_DATA(text);
     if (!(unmask_to(to, data, size, key) & 0x8080808080808080))
         return text;
+    /* The error of what is no UTF-8 may have garbage collected, and whatever a finalizer does
+     * may be to receive to where *data* lies. */
+    int collects = PyGC_Disable();
     PyObject *decoded = PyUnicode_DecodeUTF8(to, size, "strict");
+    if (collects)
+        PyGC_Enable();
     /* What it holds now is not ASCII, which nobody is to see. */
     memset(to, 0, size);
     Py_DECREF(text);
@@ -60,7 +65,8 @@ unmask_bytes(const char *data, Py_ssize_t size, const char *key)
 /* Put the messages at the beginning of what was received into the inbox: those of one frame,
  * masked, not compressed, complete. Returns where something else begins; -1 with an exception. */
 static Py_ssize_t
-take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t size, int *full)
+take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t size, int *taken,
+              int *full)
 {
     Py_ssize_t at = 0;
     int count = 0;
@@ -115,6 +121,7 @@ take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t siz
         else
             Py_DECREF(message);
     }
+    *taken = count;
     return at;
 }
 
@@ -125,12 +132,12 @@ receive_locked(Connection *self, const char *data, Py_ssize_t size, PyObject *wh
 {
     Stream *stream = stream_of(self);
     Py_ssize_t at = 0;
-    int full = 0;
+    int full = 0, taken = 0;
     self->alive = 1;
     self->bytes_in += size;
     if (stream != NULL && stream->whole && stream->expect_masking && !stream->over
         && !stream->opcode && !stream->left && PyBytes_GET_SIZE(stream->buffer) == 0) {
-        at = take_messages(self, stream, data, size, &full);
+        at = take_messages(self, stream, data, size, &taken, &full);
         if (at < 0)
             return -1;
     }
@@ -162,9 +169,12 @@ receive_locked(Connection *self, const char *data, Py_ssize_t size, PyObject *wh
         self->ready = Py_NewRef(Py_None);
     }
     if (full
-        || (*ready == NULL && (PyList_GET_SIZE(self->inbox) >= self->most_messages
-                               || self->inbox_bytes > self->most_bytes))) {
+        || ((*ready == NULL || taken > 1)
+            && (PyList_GET_SIZE(self->inbox) >= self->most_messages
+                || self->inbox_bytes > self->most_bytes))) {
         self->paused = 1;
+        if (!has_transport(self))
+            return -1;
         PyObject *result = PyObject_CallMethodNoArgs(self->transport, name_pause_reading);
         if (result == NULL)
             return -1;
@@ -254,7 +264,7 @@ look(Connection *self)
         return pop(self);
     if (self->end)
         return call(self, name__answer_end) < 0 ? NULL : Py_NewRef(ENDED);
-    if (self->batch != Py_None && connection_flush(self) < 0)
+    if (self->batch != Py_None && connection_flush(self) == -2)
         return NULL;
     return Py_NewRef(WAIT);
 }
@@ -359,11 +369,13 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 connection_data_received(Connection *self, PyObject *data)
 {
-    if (!PyBytes_Check(data)) {
-        PyErr_SetString(PyExc_TypeError, "data_received() takes bytes");
+    PyObject *bytes = PyBytes_CheckExact(data) ? Py_NewRef(data) : PyBytes_FromObject(data);
+    if (bytes == NULL)
         return NULL;
-    }
-    if (connection_received(self, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data) < 0)
+    int status =
+        connection_received(self, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), bytes);
+    Py_DECREF(bytes);
+    if (status < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -25,7 +25,7 @@ unsigned long long system_calls;
 static PyObject *
 transport_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Transport *self = (Transport *)type->tp_alloc(type, 0);
+    Transport *self = (Transport *)new_object(type);
     if (self == NULL)
         return NULL;
     self->account = Py_NewRef(Py_None);
@@ -131,7 +131,7 @@ deliver(Transport *self, Py_ssize_t size, PyObject *whole)
         return 0;
     PyObject *owner = Py_NewRef(self->owner);
     int status;
-    if (self->owned == YES)
+    if (self->owned)
         status = connection_received((Connection *)owner,
                                      whole == NULL ? received : PyBytes_AS_STRING(whole), size,
                                      whole);
@@ -153,11 +153,13 @@ read_once(Transport *self)
 {
     if (self->descriptor < 0 || self->closed)
         return 0;
-    if (self->owned == UNKNOWN)
-        self->owned = connection_receives(self->owner) ? YES : NO;
+    if (self->owner_type != Py_TYPE(self->owner)) {
+        self->owner_type = Py_TYPE(self->owner);
+        self->owned = connection_receives(self->owner);
+    }
     Py_ssize_t size = self->read_size <= READ_SIZE_LARGE ? self->read_size : READ_SIZE_LARGE;
     PyObject *whole = NULL;
-    if (self->owned == YES && connection_in_frame((Connection *)self->owner)) {
+    if (self->owned && connection_in_frame((Connection *)self->owner)) {
         /* It stays in pieces, and what Python is to see is not copied once more. */
         whole = PyBytes_FromStringAndSize(NULL, size);
         if (whole == NULL)
@@ -203,7 +205,9 @@ transport_on_readable(Transport *self, PyObject *unused)
     Py_INCREF(self);
     int status = read_once(self);
     if (status == 0 && self->after_read != Py_None) {
-        PyObject *result = PyObject_CallNoArgs(self->after_read);
+        PyObject *after_read = Py_NewRef(self->after_read);
+        PyObject *result = PyObject_CallNoArgs(after_read);
+        Py_DECREF(after_read);
         Py_XDECREF(result);
         status = result == NULL ? -1 : 0;
     }

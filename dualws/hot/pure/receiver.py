@@ -159,8 +159,8 @@ class Messages:
     def __aiter__(self) -> Messages:
         return self
 
-    def __anext__(self) -> Messages:
-        return self
+    async def __anext__(self) -> str | bytes:
+        return await self
 
     def __await__(self) -> Generator[Receiver, None, str | bytes]:
         """The next message.

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -355,6 +356,7 @@ def test_one_thread_at_a_time_has_the_mutex() -> None:
         order.append("first")
     thread.join(TIMEOUT)
     assert order == ["first", "second"]
+    assert not mutex.locked()  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="unlocked"):
         mutex.__exit__(None, None, None)
 
@@ -377,3 +379,27 @@ def test_a_condition_can_be_made_of_the_mutex() -> None:
     thread.join(TIMEOUT)
     with pytest.raises(RuntimeError, match="un-acquired"):
         condition.notify()
+
+
+@pytest.mark.skipif(hot.Mutex is None, reason="Python has one of its own")
+def test_many_threads_take_the_mutex_in_turn() -> None:
+    assert hot.Mutex is not None
+    mutex = hot.Mutex()
+    inside: list[int] = []
+    counts = [0] * 8
+
+    def work(number: int) -> None:
+        for _ in range(300):
+            with mutex:
+                inside.append(number)
+                time.sleep(0)  # others come meanwhile
+                assert inside == [number]
+                inside.clear()
+            counts[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert counts == [300] * 8

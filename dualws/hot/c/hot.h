@@ -17,10 +17,13 @@
 #define READ_SIZE (64 * 1024)
 #define READ_SIZE_LARGE (256 * 1024)
 
-/* A native mutex: as _thread.lock, which has no C interface. */
+/* A native mutex: as _thread.lock, which has no C interface. All but the waiting happens under
+ * the interpreter's lock. */
 typedef struct {
     PyObject_HEAD
-    PyThread_type_lock lock;
+    PyThread_type_lock gate; /* what is waited at, made when somebody first does; else taken */
+    int waiting;
+    char held;
 } Mutex;
 
 /* The receiving side's state (dualws/protocol/stream.py). */

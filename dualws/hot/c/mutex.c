@@ -1,56 +1,69 @@
 /* A native mutex: held for microseconds, waited for without the interpreter's lock. */
 #include "hot.h"
 
-static PyObject *
-mutex_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    Mutex *self = (Mutex *)type->tp_alloc(type, 0);
-    if (self == NULL)
-        return NULL;
-    self->lock = PyThread_allocate_lock();
-    if (self->lock == NULL) {
-        Py_DECREF(self);
-        return PyErr_NoMemory();
-    }
-    return (PyObject *)self;
-}
-
 static void
 mutex_dealloc(Mutex *self)
 {
-    if (self->lock != NULL)
-        PyThread_free_lock(self->lock);
+    if (self->gate != NULL) {
+        PyThread_release_lock(self->gate);
+        PyThread_free_lock(self->gate);
+    }
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-static void
+/* Whoever waited takes it when nobody else has meanwhile, and waits again otherwise. */
+static int
 acquire(Mutex *self)
 {
-    if (PyThread_acquire_lock(self->lock, NOWAIT_LOCK))
-        return;
-    Py_BEGIN_ALLOW_THREADS
-    PyThread_acquire_lock(self->lock, WAIT_LOCK);
-    Py_END_ALLOW_THREADS
+    if (!self->held) {
+        self->held = 1;
+        return 0;
+    }
+    if (self->gate == NULL) {
+        self->gate = PyThread_allocate_lock();
+        if (self->gate == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        PyThread_acquire_lock(self->gate, WAIT_LOCK);
+    }
+    self->waiting++;
+    while (self->held) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(self->gate, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+    }
+    self->waiting--;
+    self->held = 1;
+    return 0;
+}
+
+static void
+let_go(Mutex *self)
+{
+    self->held = 0;
+    if (self->waiting)
+        PyThread_release_lock(self->gate);
 }
 
 static int
 release(Mutex *self)
 {
-    /* Releasing what nobody holds would let two in later. */
-    if (PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
-        PyThread_release_lock(self->lock);
+    if (!self->held) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;
     }
-    PyThread_release_lock(self->lock);
+    let_go(self);
     return 0;
 }
 
 int
 lock_try(PyObject *lock)
 {
-    return lock != NULL && Py_IS_TYPE(lock, &Mutex_Type)
-           && PyThread_acquire_lock(((Mutex *)lock)->lock, NOWAIT_LOCK);
+    if (lock == NULL || !Py_IS_TYPE(lock, &Mutex_Type) || ((Mutex *)lock)->held)
+        return 0;
+    ((Mutex *)lock)->held = 1;
+    return 1;
 }
 
 int
@@ -60,10 +73,8 @@ lock_acquire(PyObject *lock)
         PyErr_SetString(PyExc_AttributeError, "_lock");
         return -1;
     }
-    if (Py_IS_TYPE(lock, &Mutex_Type)) {
-        acquire((Mutex *)lock);
-        return 0;
-    }
+    if (Py_IS_TYPE(lock, &Mutex_Type))
+        return acquire((Mutex *)lock);
     PyObject *result = PyObject_CallMethodNoArgs(lock, name___enter__);
     if (result == NULL)
         return -1;
@@ -75,7 +86,7 @@ int
 lock_release(PyObject *lock)
 {
     if (Py_IS_TYPE(lock, &Mutex_Type)) {
-        PyThread_release_lock(((Mutex *)lock)->lock);
+        let_go((Mutex *)lock);
         return 0;
     }
     /* Whatever is being raised stays so. */
@@ -97,7 +108,8 @@ lock_release(PyObject *lock)
 static PyObject *
 mutex_enter(Mutex *self, PyObject *unused)
 {
-    acquire(self);
+    if (acquire(self) < 0)
+        return NULL;
     Py_RETURN_TRUE;
 }
 
@@ -118,10 +130,9 @@ mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t count)
         if (blocking < 0)
             return NULL;
         if (!blocking)
-            return PyBool_FromLong(PyThread_acquire_lock(self->lock, NOWAIT_LOCK));
+            return PyBool_FromLong(lock_try((PyObject *)self));
     }
-    acquire(self);
-    Py_RETURN_TRUE;
+    return mutex_enter(self, NULL);
 }
 
 static PyObject *
@@ -135,11 +146,7 @@ mutex_release(Mutex *self, PyObject *unused)
 static PyObject *
 mutex_locked(Mutex *self, PyObject *unused)
 {
-    if (PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
-        PyThread_release_lock(self->lock);
-        Py_RETURN_FALSE;
-    }
-    Py_RETURN_TRUE;
+    return PyBool_FromLong(self->held);
 }
 
 static PyMethodDef mutex_methods[] = {
@@ -157,7 +164,7 @@ PyTypeObject Mutex_Type = {
     .tp_doc = "A native mutex.",
     .tp_basicsize = sizeof(Mutex),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = mutex_new,
+    .tp_new = PyType_GenericNew,
     .tp_dealloc = (destructor)mutex_dealloc,
     .tp_methods = mutex_methods,
 };

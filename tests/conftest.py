@@ -29,6 +29,9 @@ from support.server import LiveServer
 #: Tests of what is private to a backend are named after it, and leave with it.
 collect_ignore_glob = [f"backends/test_{name}_*.py" for name in LIBRARIES if name not in chosen()]
 
+#: ``nohup`` would have every server ignore it, too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 _SHOWN = pytest.StashKey[list[tuple[LiveServer, int]]]()
 
 

@@ -24,6 +24,10 @@ def slow_reader(kit: Kit) -> None:
     client = kit.connect(receive_buffer=16384)
     # More than the system's buffers hold, so that some of it must wait in the server.
     peer = kit.open("sends", query="count=200&size=60000", client=client)
+    # A client that reads as fast as the handler sends would never let them fill.
+    others = kit.open()
+    for number in range(100):
+        others.echo(f"meanwhile {number}")
     for number in range(200):
         message = peer.message()
         assert isinstance(message, bytes)

@@ -124,8 +124,9 @@ class Connection:
         """As :meth:`dualws.contract.ConnectionOwner.data_received`."""
         with self._lock:
             self._alive = True
-            self.bytes_in += len(data)
-            message = self._stream.feed_one(data)
+            size = len(data)
+            self.bytes_in += size
+            message = self._stream.feed_one(data, size - 6)
             if message is None:
                 ready = self._receive(data)
             else:  # what nearly all messages are

@@ -36,13 +36,13 @@ class Stream:
     _opcode: int
     _over: bool
 
-    def feed_one(self, data: bytes) -> str | bytes | None:
+    def feed_one(self, data: bytes, size: int) -> str | bytes | None:
         """The message, when *data* is one whole short message and nothing is under way.
 
+        :param size: of the message in bytes, if that is so: the header takes 6
         :return: None for everything else, which :meth:`feed` is to be given then; also for
             what is wrong
         """
-        size = len(data) - 6
         if (
             size < 0
             or size > 125

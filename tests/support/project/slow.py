@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -119,8 +120,10 @@ async def busy_async(request: HttpRequest, ws: Any) -> None:
 def talk(request: HttpRequest, ws: Any) -> None:
     """Keeps the loop from all else until the peer is gone, then does nothing but send."""
     sock = ws.connection._transport._sock
-    while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE:
-        """Busy on purpose."""
+    # A loop in another thread may have closed it already.
+    with contextlib.suppress(OSError):
+        while sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE:
+            """Busy on purpose."""
     try:
         for _ in range(100_000):
             ws.send(b"x")

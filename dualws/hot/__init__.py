@@ -18,34 +18,16 @@ else:
     try:
         if os.environ.get("DUALWS_PURE_PYTHON", "0") not in ("", "0"):
             raise ImportError("DUALWS_PURE_PYTHON is set")
-        from dualws.hot._compiled import (
-            Connection,
-            Mutex,
-            Stream,
-            Switcher,
-            Transport,
-            fan_out,
-        )
-
-        COMPILED = True
+        from dualws.hot import _compiled as _core
     except ImportError:
-        from dualws.hot.pure import (
-            Connection,
-            Mutex,
-            Stream,
-            Switcher,
-            Transport,
-            fan_out,
-        )
+        from dualws.hot import pure as _core
 
-        COMPILED = False
+    COMPILED = _core.__name__ == "dualws.hot._compiled"
+    Connection = _core.Connection
+    Mutex = _core.Mutex
+    Stream = _core.Stream
+    Switcher = _core.Switcher
+    Transport = _core.Transport
+    fan_out = _core.fan_out
 
-__all__ = [
-    "COMPILED",
-    "Connection",
-    "Mutex",
-    "Stream",
-    "Switcher",
-    "Transport",
-    "fan_out",
-]
+__all__ = ["COMPILED", "Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out"]

@@ -22,45 +22,9 @@ connection_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-connection_traverse(Connection *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->server);
-    Py_VISIT(self->lock);
-    Py_VISIT(self->transport);
-    Py_VISIT(self->stream);
-    Py_VISIT(self->inbox);
-    Py_VISIT(self->ready);
-    Py_VISIT(self->waiter);
-    Py_VISIT(self->batch);
-    Py_VISIT(self->turn);
-    Py_VISIT(self->deflate);
-    return 0;
-}
-
-static int
-connection_clear(Connection *self)
-{
-    Py_CLEAR(self->server);
-    Py_CLEAR(self->lock);
-    Py_CLEAR(self->transport);
-    Py_CLEAR(self->stream);
-    Py_CLEAR(self->inbox);
-    Py_CLEAR(self->ready);
-    Py_CLEAR(self->waiter);
-    Py_CLEAR(self->batch);
-    Py_CLEAR(self->turn);
-    Py_CLEAR(self->deflate);
-    return 0;
-}
-
-static void
-connection_dealloc(Connection *self)
-{
-    PyObject_GC_UnTrack(self);
-    connection_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
+#define CONNECTION_OBJECTS(X) X(server) X(lock) X(transport) X(stream) X(inbox) X(ready) \
+    X(waiter) X(batch) X(turn) X(deflate)
+COLLECTED(Connection, connection, CONNECTION_OBJECTS)
 
 /* Whether open() was called; 0 with an exception set. */
 int

@@ -43,27 +43,8 @@ stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-stream_traverse(Stream *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->buffer);
-    return 0;
-}
-
-static int
-stream_clear(Stream *self)
-{
-    Py_CLEAR(self->buffer);
-    return 0;
-}
-
-static void
-stream_dealloc(Stream *self)
-{
-    PyObject_GC_UnTrack(self);
-    stream_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
+#define STREAM_OBJECTS(X) X(buffer)
+COLLECTED(Stream, stream, STREAM_OBJECTS)
 
 static PyMemberDef stream_members[] = {
     {"_buffer", T_OBJECT_EX, offsetof(Stream, buffer)},

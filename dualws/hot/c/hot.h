@@ -119,6 +119,32 @@ int lock_release(PyObject *lock);
 /* Whether it was free, and is held now; not known of locks that are not ours. */
 int lock_try(PyObject *lock);
 
+/* What the collector of garbage asks of a type whose objects hold those of OBJECTS(X). */
+#define VISIT_ONE(field) Py_VISIT(self->field);
+#define CLEAR_ONE(field) Py_CLEAR(self->field);
+#define COLLECTED(Type, prefix, OBJECTS) \
+    static int prefix##_traverse(Type *self, visitproc visit, void *arg) \
+    { \
+        OBJECTS(VISIT_ONE) \
+        return 0; \
+    } \
+    static int prefix##_clear(Type *self) \
+    { \
+        OBJECTS(CLEAR_ONE) \
+        return 0; \
+    } \
+    static void prefix##_dealloc(Type *self) \
+    { \
+        PyObject_GC_UnTrack(self); \
+        prefix##_clear(self); \
+        Py_TYPE(self)->tp_free((PyObject *)self); \
+    }
+
+/* Call a method for what it does; -1 with an exception set. Without *argument* when that is NULL. */
+int call_method(PyObject *object, PyObject *name, PyObject *argument);
+/* The exception that is set, which is not any more; a new reference. */
+PyObject *take_error(void);
+
 /* As object.__new__(type), which refuses abstract classes. */
 PyObject *new_object(PyTypeObject *type);
 

@@ -7,6 +7,28 @@ NAMES(DEFINE)
 
 PyObject *WAIT, *ENDED, *call_from_outside, *raise_later, *CancelledError;
 
+int
+call_method(PyObject *object, PyObject *name, PyObject *argument)
+{
+    PyObject *result = argument == NULL ? PyObject_CallMethodNoArgs(object, name)
+                                        : PyObject_CallMethodOneArg(object, name, argument);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+PyObject *
+take_error(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
 PyObject *
 new_object(PyTypeObject *type)
 {

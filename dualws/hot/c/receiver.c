@@ -33,35 +33,8 @@ receiver_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-receiver_traverse(Receiver *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->loop);
-    Py_VISIT(self->connection);
-    Py_VISIT(self->callback);
-    Py_VISIT(self->context);
-    Py_VISIT(self->cancelled);
-    return 0;
-}
-
-static int
-receiver_clear(Receiver *self)
-{
-    Py_CLEAR(self->loop);
-    Py_CLEAR(self->connection);
-    Py_CLEAR(self->callback);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->cancelled);
-    return 0;
-}
-
-static void
-receiver_dealloc(Receiver *self)
-{
-    PyObject_GC_UnTrack(self);
-    receiver_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
+#define RECEIVER_OBJECTS(X) X(loop) X(connection) X(callback) X(context) X(cancelled)
+COLLECTED(Receiver, receiver, RECEIVER_OBJECTS)
 
 /* -- waking --------------------------------------------------------------------- */
 
@@ -124,15 +97,9 @@ go_on(Receiver *self)
     else if (PyErr_ExceptionMatches(PyExc_SystemExit)
              || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         /* They end the loop, and leave nothing half done where the message came from. */
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL)
-            PyException_SetTraceback(value, traceback);
-        status = call_soon(self, raise_later, value, NULL);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
+        PyObject *error = take_error();
+        status = call_soon(self, raise_later, error, NULL);
+        Py_XDECREF(error);
     }
     else
         status = -1;
@@ -319,10 +286,7 @@ break_off(Receiver *self)
     Py_CLEAR(self->callback);
     Py_CLEAR(self->context);
     Py_CLEAR(self->cancelled);
-    PyObject *result =
-        PyObject_CallMethodOneArg(self->connection, name_cancel_take, (PyObject *)self);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return call_method(self->connection, name_cancel_take, (PyObject *)self);
 }
 
 static PyObject *
@@ -407,27 +371,8 @@ messages_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-messages_traverse(Messages *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->receiver);
-    return 0;
-}
-
-static int
-messages_clear(Messages *self)
-{
-    Py_CLEAR(self->receiver);
-    return 0;
-}
-
-static void
-messages_dealloc(Messages *self)
-{
-    PyObject_GC_UnTrack(self);
-    messages_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
+#define MESSAGES_OBJECTS(X) X(receiver)
+COLLECTED(Messages, messages, MESSAGES_OBJECTS)
 
 static PyMethodDef messages_methods[] = {
     {"send", (PyCFunction)messages_send, METH_O, NULL},

@@ -175,10 +175,7 @@ receive_locked(Connection *self, const char *data, Py_ssize_t size, PyObject *wh
         self->paused = 1;
         if (!has_transport(self))
             return -1;
-        PyObject *result = PyObject_CallMethodNoArgs(self->transport, name_pause_reading);
-        if (result == NULL)
-            return -1;
-        Py_DECREF(result);
+        return call_method(self->transport, name_pause_reading, NULL);
     }
     return 0;
 }
@@ -240,20 +237,10 @@ pop(Connection *self)
     else if (PyBytes_CheckExact(message))
         self->inbox_bytes -= PyBytes_GET_SIZE(message);
     if (self->paused) {
-        PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name__make_room);
-        if (result == NULL)
+        if (call_method((PyObject *)self, name__make_room, NULL) < 0)
             Py_CLEAR(message);
-        Py_XDECREF(result);
     }
     return message;
-}
-
-static int
-call(Connection *self, PyObject *name)
-{
-    PyObject *result = PyObject_CallMethodNoArgs((PyObject *)self, name);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
 }
 
 /* What there is without waiting: a message, ENDED, or WAIT; with the lock held. */
@@ -263,7 +250,7 @@ look(Connection *self)
     if (PyList_GET_SIZE(self->inbox) != 0)
         return pop(self);
     if (self->end)
-        return call(self, name__answer_end) < 0 ? NULL : Py_NewRef(ENDED);
+        return call_method((PyObject *)self, name__answer_end, NULL) < 0 ? NULL : Py_NewRef(ENDED);
     if (self->batch != Py_None && connection_flush(self) == -2)
         return NULL;
     return Py_NewRef(WAIT);
@@ -278,7 +265,7 @@ connection_take(Connection *self, PyObject *ready)
     if (found == WAIT && self->ready != ready) {
         if (self->ready == Py_None)
             Py_SETREF(self->ready, Py_NewRef(ready));
-        else if (ready != Py_None && call(self, name__refuse_second) < 0)
+        else if (ready != Py_None && call_method((PyObject *)self, name__refuse_second, NULL) < 0)
             Py_CLEAR(found);
     }
     if (lock_release(self->lock) < 0)
@@ -322,7 +309,7 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
             if (self->ready == Py_None && (waiter = waiter_of(self)) != NULL)
                 wake = PyObject_GetAttr(waiter, name_wake);
             else if (self->ready != Py_None)
-                (void)call(self, name__refuse_second);
+                (void)call_method((PyObject *)self, name__refuse_second, NULL);
             if (wake == NULL)
                 Py_CLEAR(found);
             else {
@@ -347,7 +334,7 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
         if (woken == NULL) { /* killed while it waited */
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
-            if (call(self, name__wait_broke) < 0)
+            if (call_method((PyObject *)self, name__wait_broke, NULL) < 0)
                 PyErr_Clear();
             PyErr_Restore(type, value, traceback);
             return NULL;
@@ -357,11 +344,8 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
         if (is_woken < 0)
             return NULL;
         if (!is_woken) {
-            PyObject *result =
-                PyObject_CallMethodOneArg((PyObject *)self, name__not_woken, timeout);
-            if (result == NULL)
+            if (call_method((PyObject *)self, name__not_woken, timeout) < 0)
                 return NULL;
-            Py_DECREF(result);
         }
     }
 }

@@ -26,41 +26,8 @@ switcher_init(Switcher *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-static int
-switcher_traverse(Switcher *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->hub);
-    Py_VISIT(self->getcurrent);
-    Py_VISIT(self->greenlet);
-    Py_VISIT(self->gate);
-    return 0;
-}
-
-static int
-switcher_clear(Switcher *self)
-{
-    Py_CLEAR(self->hub);
-    Py_CLEAR(self->getcurrent);
-    Py_CLEAR(self->greenlet);
-    Py_CLEAR(self->gate);
-    return 0;
-}
-
-static void
-switcher_dealloc(Switcher *self)
-{
-    PyObject_GC_UnTrack(self);
-    switcher_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
-
-static int
-switch_to(PyObject *greenlet)
-{
-    PyObject *result = PyObject_CallMethodNoArgs(greenlet, name_switch);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
+#define SWITCHER_OBJECTS(X) X(hub) X(getcurrent) X(greenlet) X(gate)
+COLLECTED(Switcher, switcher, SWITCHER_OBJECTS)
 
 static PyObject *
 switcher_wait(Switcher *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -81,7 +48,7 @@ switcher_wait(Switcher *self, PyObject *const *args, Py_ssize_t count, PyObject 
     int status = 0;
     Py_SETREF(self->greenlet, Py_NewRef(current));
     while (status == 0 && !self->woken) {
-        status = switch_to(self->hub);
+        status = call_method(self->hub, name_switch, NULL);
         /* A note left for an earlier wait may come late. */
         Py_SETREF(self->greenlet, Py_NewRef(current));
     }
@@ -102,7 +69,7 @@ deliver(Switcher *self)
     if (greenlet == Py_None)
         return 0;
     self->greenlet = Py_NewRef(Py_None);
-    int status = switch_to(greenlet);
+    int status = call_method(greenlet, name_switch, NULL);
     Py_DECREF(greenlet);
     return status;
 }

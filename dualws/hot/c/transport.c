@@ -40,63 +40,16 @@ transport_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-static int
-transport_traverse(Transport *self, visitproc visit, void *arg)
-{
-    Py_VISIT(self->sock);
-    Py_VISIT(self->owner);
-    Py_VISIT(self->lock);
-    Py_VISIT(self->early);
-    Py_VISIT(self->buffer);
-    Py_VISIT(self->account);
-    Py_VISIT(self->after_read);
-    return 0;
-}
-
-static int
-transport_clear(Transport *self)
-{
-    Py_CLEAR(self->sock);
-    Py_CLEAR(self->owner);
-    Py_CLEAR(self->lock);
-    Py_CLEAR(self->early);
-    Py_CLEAR(self->buffer);
-    Py_CLEAR(self->account);
-    Py_CLEAR(self->after_read);
-    return 0;
-}
-
-static void
-transport_dealloc(Transport *self)
-{
-    PyObject_GC_UnTrack(self);
-    transport_clear(self);
-    Py_TYPE(self)->tp_free((PyObject *)self);
-}
+#define TRANSPORT_OBJECTS(X) X(sock) X(owner) X(lock) X(early) X(buffer) X(account) \
+    X(after_read)
+COLLECTED(Transport, transport, TRANSPORT_OBJECTS)
 
 /* The OSError of errno; a new reference. */
 static PyObject *
 system_error(void)
 {
-    PyObject *type, *value, *traceback;
     PyErr_SetFromErrno(PyExc_OSError);
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return value;
-}
-
-static int
-call(Transport *self, PyObject *name, PyObject *argument)
-{
-    PyObject *result = argument == NULL
-                           ? PyObject_CallMethodNoArgs((PyObject *)self, name)
-                           : PyObject_CallMethodOneArg((PyObject *)self, name, argument);
-    if (result == NULL)
-        return -1;
-    Py_DECREF(result);
-    return 0;
+    return take_error();
 }
 
 /* -- reading ---------------------------------------------------------------------- */
@@ -138,11 +91,8 @@ deliver(Transport *self, Py_ssize_t size, PyObject *whole)
     else {
         PyObject *data =
             whole == NULL ? PyBytes_FromStringAndSize(received, size) : Py_NewRef(whole);
-        PyObject *result =
-            data == NULL ? NULL : PyObject_CallMethodOneArg(owner, name_data_received, data);
+        status = data == NULL ? -1 : call_method(owner, name_data_received, data);
         Py_XDECREF(data);
-        Py_XDECREF(result);
-        status = result == NULL ? -1 : 0;
     }
     Py_DECREF(owner);
     return status;
@@ -182,21 +132,19 @@ read_once(Transport *self)
         if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
             return 0;
         if (self->discarding)
-            return call(self, name__lost, Py_None);
+            return call_method((PyObject *)self, name__lost, Py_None);
         errno = error;
         PyObject *reason = system_error();
-        int status = call(self, name__lost, reason);
+        int status = call_method((PyObject *)self, name__lost, reason);
         Py_XDECREF(reason);
         return status;
     }
     if (self->discarding)
-        return call(self, name__lost, Py_None);
+        return call_method((PyObject *)self, name__lost, Py_None);
     self->eof = 1;
-    if (call(self, name__watch_reading, Py_False) < 0)
+    if (call_method((PyObject *)self, name__watch_reading, Py_False) < 0)
         return -1;
-    PyObject *result = PyObject_CallMethodNoArgs(self->owner, name_eof_received);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return call_method(self->owner, name_eof_received, NULL);
 }
 
 static PyObject *
@@ -212,15 +160,9 @@ transport_on_readable(Transport *self, PyObject *unused)
         status = result == NULL ? -1 : 0;
     }
     if (status < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL)
-            PyException_SetTraceback(value, traceback);
-        status = call(self, name__broken, value);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
+        PyObject *error = take_error();
+        status = call_method((PyObject *)self, name__broken, error);
+        Py_XDECREF(error);
     }
     Py_DECREF(self);
     if (status < 0)
@@ -294,11 +236,9 @@ count_waiting(Transport *self, Py_ssize_t size)
     if (self->account == Py_None)
         return 0;
     PyObject *number = PyLong_FromSsize_t(size);
-    PyObject *result =
-        number == NULL ? NULL : PyObject_CallMethodOneArg(self->account, name_add, number);
+    int status = number == NULL ? -1 : call_method(self->account, name_add, number);
     Py_XDECREF(number);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return status;
 }
 
 static Py_ssize_t
@@ -318,7 +258,7 @@ write_locked(Transport *self, const char *head, Py_ssize_t head_size, const char
             if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
                 PyObject *error = system_error();
                 self->failed = 1;
-                int status = call(self, name__fails, error);
+                int status = call_method((PyObject *)self, name__fails, error);
                 Py_XDECREF(error);
                 return status < 0 ? -2 : -1;
             }
@@ -351,7 +291,7 @@ transport_write(Transport *self, const char *head, Py_ssize_t head_size, const c
         return -2;
     if (begin && waiting >= 0) {
         PyObject *start = PyObject_GetAttr((PyObject *)self, name__start_writing);
-        int status = start == NULL ? -1 : call(self, name__call_soon, start);
+        int status = start == NULL ? -1 : call_method((PyObject *)self, name__call_soon, start);
         Py_XDECREF(start);
         if (status < 0)
             return -2;

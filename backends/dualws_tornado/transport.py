@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 from dualws import contract
 from dualws.contract import ConnectionOwner
-from dualws.hot.pure.transport import READ_SIZE
 from dualws.transport import SocketTransport
 from dualws_tornado.reading import ReadingWaiter
 from dualws_tornado.runtime import Runtime, Timer
@@ -84,8 +83,7 @@ class Transport(SocketTransport):
 
     def deliver(self, data: bytes) -> None:
         """Hand over what the handler's thread has read."""
-        if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
-            self.adapt(len(data))
+        self.adapt(len(data))
         try:
             self._owner.data_received(data)
         except Exception:

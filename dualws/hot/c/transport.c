@@ -61,7 +61,7 @@ adapt(Transport *self, Py_ssize_t size)
         self->read_size = READ_SIZE_LARGE;
         self->small_reads = 0;
     }
-    else if (++self->small_reads == SMALL_READS)
+    else if (self->read_size != READ_SIZE && ++self->small_reads == SMALL_READS)
         self->read_size = READ_SIZE;
 }
 
@@ -78,8 +78,7 @@ transport_adapt(Transport *self, PyObject *size)
 static int
 deliver(Transport *self, Py_ssize_t size, PyObject *whole)
 {
-    if (size >= READ_SIZE || self->read_size != READ_SIZE)
-        adapt(self, size);
+    adapt(self, size);
     if (self->discarding)
         return 0;
     PyObject *owner = Py_NewRef(self->owner);

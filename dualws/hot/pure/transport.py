@@ -92,7 +92,7 @@ class Transport:
             failure = error
         else:
             if data:
-                if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
+                if len(data) >= READ_SIZE or self.read_size != READ_SIZE:  # a call less, mostly
                     self.adapt(len(data))
                 if not self._discarding:
                     self._owner.data_received(data)
@@ -112,7 +112,7 @@ class Transport:
         if size >= READ_SIZE:
             self.read_size = READ_SIZE_LARGE
             self._small_reads = 0
-        else:  # the end of a large message is small, too
+        elif self.read_size != READ_SIZE:  # the end of a large message is small, too
             self._small_reads += 1
             if self._small_reads == _SMALL_READS:
                 self.read_size = READ_SIZE

@@ -73,6 +73,11 @@ def lines(observed: Observed) -> list[dict[str, Any]]:
     return [json.loads(found) for found in re.findall(r"(?m)^\{.*\}$", text)]
 
 
+def wait_for_lines(observed: Observed, count: int) -> None:
+    """A line may be written after the answer: of a later request before of an earlier one."""
+    eventually(lambda: len(lines(observed)) >= count, what="not every line is there")
+
+
 @pytest.fixture(scope="module")
 def server_options() -> tuple[str, ...]:
     return ("--access-log", "--access-log-format", "json", *LIMITS)
@@ -135,9 +140,10 @@ def test_a_later_request_of_a_connection(observe: Observe, server_options: tuple
     with observed.server.connect() as client:
         client.send_request("GET", "/status/200/", ("Host", "x"))
         assert client.read_response().status == 200
+        wait_for_lines(observed, 1)
         client.send(b"nonsense\r\n\r\n")
         assert client.read_response().status == 400
-    eventually(lambda: len(lines(observed)) == 2, what="not every line is there")
+    wait_for_lines(observed, 2)
     assert [(line["status"], line["target"]) for line in lines(observed)] == [
         (200, "/status/200/"),
         (400, "nonsense"),
@@ -149,14 +155,15 @@ def test_headers_of_a_refused_request_are_not_believed(
 ) -> None:
     observed = observe(*server_options, "--trusted-proxies", "127.0.0.1", env=QUIET)
     client_said = b"X-Forwarded-For: 203.0.113.7\r\n"
-    for sent, status in (
+    answers = (
         (b"GET /status/200/ HTTP/1.1\r\nHost: x\r\n" + client_said + b"\r\n", 200),
         (HEAD + client_said + b"Content-Length: 101\r\n\r\n", 413),
-    ):
+    )
+    for count, (sent, status) in enumerate(answers, 1):
         with RawClient(observed.server.address) as client:
             client.send(sent)
             assert client.read_response().status == status
-    eventually(lambda: len(lines(observed)) == 2, what="not every line is there")
+        wait_for_lines(observed, count)
     told = [(line["status"], line["address"]) for line in lines(observed)]
     assert told == [(200, "203.0.113.7"), (413, "127.0.0.1")]
 
@@ -169,14 +176,15 @@ def test_a_body_that_cannot_be_kept(
     # One thread: what is given to the application by mistake is told before the last request.
     spooling = "--spool-size", "10", "--threads", "1"
     observed = observe(*server_options, *spooling, env={**QUIET, "TMPDIR": str(folder)})
-    for status in (404, 507):
+    for count, status in enumerate((404, 507), 1):
         with RawClient(observed.server.address) as client:
             client.send(HEAD + b"Content-Length: 90\r\n\r\n" + bytes(90))
             assert client.read_response().status == status
+        wait_for_lines(observed, count)
         if status == 404:
             folder.rmdir()
     assert observed.server.get("/status/200/").status == 200
-    eventually(lambda: len(lines(observed)) >= 3, what="not every line is there")
+    wait_for_lines(observed, 3)
     told = [(line["status"], line["method"], line["target"]) for line in lines(observed)]
     posted = [(404, "POST", "/a?b=1"), (507, "POST", "/a?b=1")]
     assert told == [*posted, (200, "GET", "/status/200/")]
@@ -206,11 +214,13 @@ def test_handshakes_that_a_limit_refuses(observe: Observe) -> None:
     )
     server = observed.server
     with open_socket(server, "/ws/echo/"), server.connect() as second, server.connect() as third:
+        wait_for_lines(observed, 1)
         assert handshake(second, "/ws/echo/", server.netloc).status == 429
         third.send_request("GET", "/status/200/", ("Host", server.netloc))
         assert third.read_response().status == 429
-        eventually(lambda: len(lines(observed)) == 3, what="not every line is there")
+        wait_for_lines(observed, 3)
+        told = lines(observed)  # before the first one's end is
         figures = observed.figures()
-    assert [line["status"] for line in lines(observed)[1:]] == [429, 429]
+    assert [line["status"] for line in told[1:]] == [429, 429]
     assert figures['dualws_handshakes_total{outcome="limited"}'] == 1
     assert figures['dualws_http_requests_total{method="GET",status="429"}'] == 2

@@ -388,8 +388,14 @@ class WebSocket(Face):
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages, until the websocket ends."""
-        receive = self.receive
-        while (message := receive()) is not None:
+        while True:
+            connection, parking = self._connection, self._parking
+            if connection is None or parking is None or parking.clean != database.made:
+                message = self.receive()
+            else:  # what receive() does for nearly all messages
+                message = connection.receive()
+            if message is None:
+                return
             yield message
 
     def receive_json(self, timeout: float | None = None) -> Any:

@@ -9,7 +9,7 @@ exception that ``except WebSocketError`` catches, the second time it is asked fo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary, WeakSet
 
 from geventwebsocket.exceptions import WebSocketError
@@ -122,6 +122,11 @@ class GeventWebSocket(WebSocket):
         return message
 
     wait = receive
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        """The messages, until the websocket ends."""
+        while (message := self.receive()) is not None:
+            yield message
 
     def send(
         self, data: Data | Chunks, binary: bool | None = None, *, compress: bool | None = None

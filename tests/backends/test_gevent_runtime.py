@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import gevent.monkey
 import pytest
+from gevent.exceptions import BlockingSwitchOutError
 from greenlet import getcurrent
 
 from dualws.hot.pure import Switcher
@@ -55,6 +56,38 @@ def test_a_wake_from_the_hub_runs_the_woken_code_at_once(runtime: Runtime) -> No
     greenlet.join(TIMEOUT)
     gevent.sleep(0)
     assert steps == ["woken", "wake returned"]
+
+
+def test_to_wait_in_the_hub_is_refused(runtime: Runtime) -> None:
+    waiter = runtime.waiter()
+    refusals: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            waiter.wait()
+        except BaseException as error:
+            refusals.append(error)
+
+    runtime.call_soon(wait)
+    gevent.sleep(0)
+    assert [type(refusal) for refusal in refusals] == [BlockingSwitchOutError]
+    waiter.wake()
+    assert waiter.wait() is True
+
+
+def test_a_greenlet_that_looks_when_others_get_their_turn(runtime: Runtime) -> None:
+    class Looking(gevent.Greenlet):
+        looks = 0
+
+        def switch_out(self) -> None:
+            self.looks += 1
+
+    waiter = runtime.waiter()
+    waiting = Looking.spawn(waiter.wait)
+    gevent.sleep(0)
+    assert waiting.looks == 1
+    waiter.wake()
+    assert waiting.get(timeout=TIMEOUT) is True
 
 
 def test_a_wake_from_another_thread(runtime: Runtime) -> None:

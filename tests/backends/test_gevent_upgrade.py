@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import os
 import socket
 import threading
 from collections import Counter
@@ -18,6 +17,7 @@ from greenlet import getcurrent
 from dualws.contract import Environ, ServerConfig, StartResponse, Upgrade, WSGIApplication
 from dualws_gevent.backend import GeventBackend
 from dualws_gevent.server import WebSocketServer
+from support.descriptors import descriptors
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 
@@ -302,10 +302,10 @@ def test_upgrades_leave_nothing_behind() -> None:
         # Its own waiters last as long as the server.
         eventually(lambda: set(parts() - outside) <= {"Waiter"}, what=f"all is gone: {parts()}")
         before = parts()
-        descriptors = len(os.listdir("/dev/fd"))
+        opened = descriptors()
         upgrade(1000)
         eventually(lambda: not parts() - before, what=f"all is gone: {before} {parts()}")
-        assert len(os.listdir("/dev/fd")) == descriptors
+        assert not descriptors() - opened
 
 
 def test_while_it_lives_only_the_transport_is_kept() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import gc
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 from dualws.contract import Environ, StartResponse, Upgrade
+from support.descriptors import descriptors
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 from support.tornado_server import InsideServer, running
@@ -344,15 +343,6 @@ def parts() -> Counter[str]:
     return found
 
 
-def descriptors() -> set[tuple[str, str]]:
-    """What this process has open: numbers, and what each is."""
-    found = set()
-    for number in os.listdir("/dev/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the listing's own
-            found.add((number, os.readlink(f"/dev/fd/{number}")))
-    return found
-
-
 def test_upgrades_leave_nothing_behind() -> None:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         owner = switch(environ)
@@ -375,7 +365,6 @@ def test_upgrades_leave_nothing_behind() -> None:
         opened = descriptors()
         upgrade(1000)
         eventually(lambda: not parts() - before, what=f"all is gone: {before} {parts()}")
-        # Threads that other tests have left end meanwhile, and close theirs.
         assert not descriptors() - opened
 
 

@@ -33,15 +33,15 @@ class Cost:
 #: where both threads have one. On Tornado a thread that reads for itself polls before each message.
 ECHOES = {
     "compiled": {
-        ("/echo/", 1): {"gevent": Cost(7.5, 2.1), "tornado": Cost(20.5, 3.1)},
-        ("/echo/", 16): {"gevent": Cost(7.5, 0.2), "tornado": Cost(8.5, 0.3)},
+        ("/echo/", 1): {"gevent": Cost(6.5, 2.1), "tornado": Cost(20.5, 3.1)},
+        ("/echo/", 16): {"gevent": Cost(6.5, 0.2), "tornado": Cost(7.5, 0.3)},
         ("/async/echo/", 1): {"gevent": Cost(12.5, 3.1), "tornado": Cost(6.5, 2.1)},
         ("/async/echo/", 16): {"gevent": Cost(1.5, 0.3), "tornado": Cost(5, 0.2)},
         ("/events/echo/", 1): {"gevent": Cost(30, 2.1), "tornado": Cost(34, 2.1)},
     },
     "python": {
-        ("/echo/", 1): {"gevent": Cost(44, 2.1), "tornado": Cost(45, 3.1)},
-        ("/echo/", 16): {"gevent": Cost(27, 0.2), "tornado": Cost(27, 0.3)},
+        ("/echo/", 1): {"gevent": Cost(42, 2.1), "tornado": Cost(44, 3.1)},
+        ("/echo/", 16): {"gevent": Cost(26, 0.2), "tornado": Cost(26, 0.3)},
         ("/async/echo/", 1): {"gevent": Cost(30, 2.1), "tornado": Cost(49, 2.1)},
         ("/async/echo/", 16): {"gevent": Cost(8, 0.2), "tornado": Cost(27, 0.2)},
         ("/events/echo/", 1): {"gevent": Cost(52, 2.1), "tornado": Cost(56, 2.1)},

@@ -104,7 +104,7 @@ extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Re
     X(flusher) X(closed_error) X(_receive) X(_answer_end) X(_make_room) X(_refuse_second) \
     X(_waiter_for) X(_not_woken) X(_wait_broke) X(send_nowait) X(_send_nowait) X(frame_for) \
     X(plain) X(deflate) X(call_soon) X(context) X(_go_on) X(take) X(cancel_take) X(switch) \
-    X(_wait_otherwise) X(_wake_from_elsewhere)
+    X(switch_out) X(_wait_otherwise) X(_wake_from_elsewhere)
 #define DECLARE(name) extern PyObject *name_##name;
 NAMES(DECLARE)
 #undef DECLARE
@@ -173,6 +173,11 @@ PyObject *connection_take(Connection *self, PyObject *ready);
 
 /* Wake a receiver; -1 with an exception set. */
 int receiver_wake(PyObject *self);
+/* Wait as Switcher.wait(), and wake; -1 with an exception set. */
+PyObject *switcher_wait(PyObject *self, PyObject *timeout);
+int switcher_wake(PyObject *self);
+/* Whether those do what the waiter's own wait() and wake() do. */
+int switcher_switches(PyObject *waiter);
 /* Call what waits for a message. Steals the reference. */
 int call_ready(PyObject *ready);
 

@@ -186,6 +186,8 @@ call_ready(PyObject *ready)
     int status = 0;
     if (Py_IS_TYPE(ready, &Receiver_Type))
         status = receiver_wake(ready);
+    else if (switcher_switches(ready))
+        status = switcher_wake(ready);
     else if (ready != Py_None) {
         PyObject *result = PyObject_CallNoArgs(ready);
         Py_XDECREF(result);
@@ -227,10 +229,15 @@ connection_received(Connection *self, const char *data, Py_ssize_t size, PyObjec
 static PyObject *
 pop(Connection *self)
 {
-    PyObject *message = Py_NewRef(PyList_GET_ITEM(self->inbox, 0));
-    if (PyList_SetSlice(self->inbox, 0, 1, NULL) < 0) {
-        Py_DECREF(message);
-        return NULL;
+    PyObject *message = PyList_GET_ITEM(self->inbox, 0);
+    if (PyList_GET_SIZE(self->inbox) == 1)
+        Py_SET_SIZE(self->inbox, 0); /* its memory serves for the next one */
+    else {
+        Py_INCREF(message);
+        if (PyList_SetSlice(self->inbox, 0, 1, NULL) < 0) {
+            Py_DECREF(message);
+            return NULL;
+        }
     }
     if (PyUnicode_CheckExact(message))
         self->inbox_bytes -= PyUnicode_GET_LENGTH(message);
@@ -292,14 +299,24 @@ waiter_of(Connection *self)
     return self->waiter;
 }
 
-static PyObject *
-connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
+/* Wait until somebody has called *ready*; 1 when that was in time, -1 with an exception set. */
+static int
+wait_with(PyObject *waiter, PyObject *timeout)
 {
-    static char *names[] = {"timeout", NULL};
-    PyObject *timeout = Py_None;
-    if ((kwargs != NULL || PyTuple_GET_SIZE(args) != 0)
-        && !PyArg_ParseTupleAndKeywords(args, kwargs, "|O:receive", names, &timeout))
-        return NULL;
+    PyObject *woken = switcher_switches(waiter) ? switcher_wait(waiter, timeout)
+                      : timeout == Py_None
+                          ? PyObject_CallMethodNoArgs(waiter, name_wait)
+                          : PyObject_CallMethodOneArg(waiter, name_wait, timeout);
+    if (woken == NULL)
+        return -1;
+    int is_woken = PyObject_IsTrue(woken);
+    Py_DECREF(woken);
+    return is_woken;
+}
+
+static PyObject *
+receive(Connection *self, PyObject *timeout)
+{
     for (;;) {
         if (lock_acquire(self->lock) < 0)
             return NULL;
@@ -307,7 +324,8 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
         if (found == WAIT) {
             PyObject *wake = NULL;
             if (self->ready == Py_None && (waiter = waiter_of(self)) != NULL)
-                wake = PyObject_GetAttr(waiter, name_wake);
+                wake = switcher_switches(waiter) ? Py_NewRef(waiter)
+                                                 : PyObject_GetAttr(waiter, name_wake);
             else if (self->ready != Py_None)
                 (void)call_method((PyObject *)self, name__refuse_second, NULL);
             if (wake == NULL)
@@ -327,11 +345,9 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
             return found;
         }
         Py_DECREF(found);
-        PyObject *woken = timeout == Py_None
-                              ? PyObject_CallMethodNoArgs(waiter, name_wait)
-                              : PyObject_CallMethodOneArg(waiter, name_wait, timeout);
+        int woken = wait_with(waiter, timeout);
         Py_DECREF(waiter);
-        if (woken == NULL) { /* killed while it waited */
+        if (woken < 0) { /* killed while it waited */
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
             if (call_method((PyObject *)self, name__wait_broke, NULL) < 0)
@@ -339,15 +355,22 @@ connection_receive(Connection *self, PyObject *args, PyObject *kwargs)
             PyErr_Restore(type, value, traceback);
             return NULL;
         }
-        int is_woken = PyObject_IsTrue(woken);
-        Py_DECREF(woken);
-        if (is_woken < 0)
+        if (!woken && call_method((PyObject *)self, name__not_woken, timeout) < 0)
             return NULL;
-        if (!is_woken) {
-            if (call_method((PyObject *)self, name__not_woken, timeout) < 0)
-                return NULL;
-        }
     }
+}
+
+static PyObject *
+connection_receive(Connection *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (count + named > 1
+        || (named != 0
+            && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "receive(timeout=None)");
+        return NULL;
+    }
+    return receive(self, count + named == 0 ? Py_None : args[0]);
 }
 
 static PyObject *
@@ -367,7 +390,7 @@ connection_data_received(Connection *self, PyObject *data)
 PyMethodDef receiving_methods[] = {
     {"data_received", (PyCFunction)connection_data_received, METH_O, NULL},
     {"take", (PyCFunction)connection_take_method, METH_O, NULL},
-    {"receive", (PyCFunction)(void (*)(void))connection_receive, METH_VARARGS | METH_KEYWORDS,
+    {"receive", (PyCFunction)(void (*)(void))connection_receive, METH_FASTCALL | METH_KEYWORDS,
      NULL},
     {NULL},
 };

@@ -29,18 +29,33 @@ switcher_init(Switcher *self, PyObject *args, PyObject *kwargs)
 #define SWITCHER_OBJECTS(X) X(hub) X(getcurrent) X(greenlet) X(gate)
 COLLECTED(Switcher, switcher, SWITCHER_OBJECTS)
 
-static PyObject *
-switcher_wait(Switcher *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+/* Switch from *current* to the hub. gevent's hub asks before whether *current* has a switch_out(),
+ * which by its way takes longer than the switch; so greenlet's own switch(), where it has none. */
+static int
+switch_to_hub(Switcher *self, PyObject *current)
 {
-    PyObject *timeout = Py_None;
-    if (count + (names == NULL ? 0 : PyTuple_GET_SIZE(names)) == 1)
-        timeout = args[0]; /* it has one parameter, however it is called */
-    else if (count != 0 || names != NULL) {
-        PyErr_SetString(PyExc_TypeError, "wait(timeout=None)");
-        return NULL;
+    static PyObject *greenlets_switch;
+    if (_PyType_Lookup(Py_TYPE(current), name_switch_out) != NULL)
+        return call_method(self->hub, name_switch, NULL);
+    if (greenlets_switch == NULL) {
+        PyTypeObject *type = Py_TYPE(self->hub);
+        while (type->tp_base != &PyBaseObject_Type)
+            type = type->tp_base;
+        greenlets_switch = PyObject_GetAttr((PyObject *)type, name_switch);
+        if (greenlets_switch == NULL)
+            return -1;
     }
+    PyObject *result = PyObject_CallOneArg(greenlets_switch, self->hub);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+PyObject *
+switcher_wait(PyObject *object, PyObject *timeout)
+{
+    Switcher *self = (Switcher *)object;
     if (timeout != Py_None || PyThread_get_thread_ident() != self->ident)
-        return PyObject_CallMethodOneArg((PyObject *)self, name__wait_otherwise, timeout);
+        return PyObject_CallMethodOneArg(object, name__wait_otherwise, timeout);
     PyObject *current = PyObject_CallNoArgs(self->getcurrent);
     if (current == NULL)
         return NULL;
@@ -48,7 +63,7 @@ switcher_wait(Switcher *self, PyObject *const *args, Py_ssize_t count, PyObject 
     int status = 0;
     Py_SETREF(self->greenlet, Py_NewRef(current));
     while (status == 0 && !self->woken) {
-        status = call_method(self->hub, name_switch, NULL);
+        status = switch_to_hub(self, current);
         /* A note left for an earlier wait may come late. */
         Py_SETREF(self->greenlet, Py_NewRef(current));
     }
@@ -60,6 +75,16 @@ switcher_wait(Switcher *self, PyObject *const *args, Py_ssize_t count, PyObject 
     if (status < 0)
         return NULL;
     Py_RETURN_TRUE;
+}
+
+static PyObject *
+switcher_wait_method(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    if (all <= 1) /* it has one parameter, however it is called */
+        return switcher_wait(self, all == 0 ? Py_None : args[0]);
+    PyErr_SetString(PyExc_TypeError, "wait(timeout=None)");
+    return NULL;
 }
 
 static int
@@ -82,26 +107,57 @@ switcher_deliver(Switcher *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *
-switcher_wake(Switcher *self, PyObject *unused)
+int
+switcher_wake(PyObject *object)
 {
+    Switcher *self = (Switcher *)object;
     self->woken = 1;
     if (self->gate == Py_None) {
         if (self->greenlet == Py_None)
-            Py_RETURN_NONE;
+            return 0;
         PyObject *current = PyObject_CallNoArgs(self->getcurrent);
         if (current == NULL)
-            return NULL;
+            return -1;
         Py_DECREF(current);
         if (current == self->hub)
-            return switcher_deliver(self, NULL);
+            return deliver(self);
     }
-    return PyObject_CallMethodNoArgs((PyObject *)self, name__wake_from_elsewhere);
+    return call_method(object, name__wake_from_elsewhere, NULL);
+}
+
+static PyObject *
+switcher_wake_method(PyObject *self, PyObject *unused)
+{
+    if (switcher_wake(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Called, it is wake(): it can be what waits for a message. */
+static PyObject *
+switcher_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return switcher_wake_method(self, NULL);
+}
+
+int
+switcher_switches(PyObject *waiter)
+{
+    static PyTypeObject *known;
+    PyTypeObject *type = Py_TYPE(waiter);
+    if (type == known)
+        return 1;
+    if (!PyType_IsSubtype(type, &Switcher_Type) || !keeps_method(type, &Switcher_Type, "wait")
+        || !keeps_method(type, &Switcher_Type, "wake"))
+        return 0;
+    Py_XSETREF(known, (PyTypeObject *)Py_NewRef(type));
+    return 1;
 }
 
 static PyMethodDef switcher_methods[] = {
-    {"wait", (PyCFunction)(void (*)(void))switcher_wait, METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"wake", (PyCFunction)switcher_wake, METH_NOARGS, NULL},
+    {"wait", (PyCFunction)(void (*)(void))switcher_wait_method, METH_FASTCALL | METH_KEYWORDS,
+     NULL},
+    {"wake", switcher_wake_method, METH_NOARGS, NULL},
     {"_deliver", (PyCFunction)switcher_deliver, METH_NOARGS, NULL},
     {NULL},
 };
@@ -127,6 +183,7 @@ PyTypeObject Switcher_Type = {
     .tp_traverse = (traverseproc)switcher_traverse,
     .tp_clear = (inquiry)switcher_clear,
     .tp_dealloc = (destructor)switcher_dealloc,
+    .tp_call = switcher_call,
     .tp_methods = switcher_methods,
     .tp_members = switcher_members,
 };

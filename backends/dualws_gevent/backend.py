@@ -11,6 +11,7 @@ import gevent
 import gevent.monkey
 from gevent._hub_local import get_hub_if_exists
 
+from dualws import hot
 from dualws.contract import Backend, Server, ServerConfig, WSGIApplication
 
 
@@ -23,13 +24,14 @@ class GeventBackend(Backend):
 
     @classmethod
     def prepare(cls) -> None:
-        """Make the standard library and the database drivers cooperative.
+        """Make the standard library and the database drivers cooperative, and greenlets cheap.
 
         :raises PreparedTooLate: something that had to come later is already imported
         """
         from dualws_gevent.drivers import prepare
 
         prepare()
+        hot.keep_stacks()
 
     def make_server(
         self,

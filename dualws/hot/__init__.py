@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualws.hot.pure import Connection, Mutex, Stream, Switcher, Transport, fan_out
+    from dualws.hot.pure import Connection, Mutex, Stream, Switcher, Transport, fan_out, keep_stacks
 
     COMPILED: bool
 else:
@@ -29,5 +29,15 @@ else:
     Switcher = _core.Switcher
     Transport = _core.Transport
     fan_out = _core.fan_out
+    keep_stacks = _core.keep_stacks
 
-__all__ = ["COMPILED", "Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out"]
+__all__ = [
+    "COMPILED",
+    "Connection",
+    "Mutex",
+    "Stream",
+    "Switcher",
+    "Transport",
+    "fan_out",
+    "keep_stacks",
+]

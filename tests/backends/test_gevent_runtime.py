@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gevent
 import gevent.monkey
@@ -13,8 +14,10 @@ import pytest
 from gevent.exceptions import BlockingSwitchOutError
 from greenlet import getcurrent
 
+from dualws import hot
 from dualws.hot.pure import Switcher
 from dualws_gevent.runtime import Runtime, Waiter, native_ident
+from support.program import python
 from support.timing import TIMEOUT
 
 
@@ -278,3 +281,29 @@ def test_a_coroutine_runs_in_a_real_thread(runtime: Runtime) -> None:
     assert threads[0] != threading.get_ident()
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
+
+
+#: Page faults of greenlets that come and go, while others live.
+_GREENLETS = """
+import resource
+from dualws import bootstrap
+bootstrap.prepare("gevent")
+import gevent
+living = [gevent.spawn(gevent.sleep, 60) for _ in range(100)]
+def turn():
+    gevent.spawn(str, 1).join()
+    gevent.spawn(lambda: None).join()
+for _ in range(10):
+    turn()
+gevent.killall(living)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(500):
+    turn()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hot.COMPILED, reason="only C can do that")
+def test_greenlets_that_come_and_go_share_the_memory_of_their_frames(tmp_path: Path) -> None:
+    faults = int(python(tmp_path, "-c", _GREENLETS).stdout)
+    assert faults < 500, "each would have a page of its own"

@@ -181,6 +181,7 @@ int switcher_switches(PyObject *waiter);
 /* Call what waits for a message. Steals the reference. */
 int call_ready(PyObject *ready);
 
+PyObject *hot_keep_stacks(PyObject *module, PyObject *unused);
 PyObject *hot_fan_out(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* *size* bytes from *from*, unmasked with the four bytes of *key*; the OR of all of them. */

@@ -18,4 +18,9 @@ from dualws.hot.pure.transport import Transport
 #: A native mutex with an interface for C; there is none here, and the standard library's serves.
 Mutex: Callable[[], Lock] | None = None
 
-__all__ = ["Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out"]
+
+def keep_stacks() -> None:
+    """Keep what a few short-lived greenlets needed for their frames; only C can."""
+
+
+__all__ = ["Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out", "keep_stacks"]

@@ -14,6 +14,7 @@ from support.project import (
     queries,
     slow,
     sockets,
+    together,
     views,
 )
 
@@ -49,4 +50,5 @@ urlpatterns = [
     path("members/", include(members)),
     path("observing/", include(observing)),
     path("addresses/", include(addresses)),
+    path("together/", include(together)),
 ]

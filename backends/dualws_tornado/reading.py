@@ -256,23 +256,21 @@ class ReadingWaiter:
                     continue  # poll() waits no longer than some weeks
                 break
             try:
-                data = transport.receive(transport.read_size)
-            except (BlockingIOError, InterruptedError):
-                pass
+                came = transport.take_in()
             except OSError as error:
                 lost = error
                 over = True
                 break
-            else:
-                if not data:
-                    over = True  # the loop reads the same end again, and says so
-                    break
-                transport.deliver(data)
-                if self._woken:
-                    break
-                if not transport.lent:
-                    over = True  # paused, or closing: that is the loop's to see to
-                    break
+            except Exception:
+                log.exception("unexpected error in the owner of a connection, which is closed")
+                transport.abort()
+                came = True
+            if self._woken:
+                break
+            if came is False or not transport.lent:
+                # The loop reads the same end again, and says so; or it is paused, or closing.
+                over = True
+                break
             if end is not None:
                 milliseconds = _milliseconds_to(end)
                 if not milliseconds:

@@ -47,8 +47,6 @@ class Transport(SocketTransport):
         super().__init__(sock, owner, runtime.lock(), early)
         self._loop: asyncio.AbstractEventLoop = runtime.loop
         self._runtime = runtime
-        #: reads the socket, when it is lent
-        self.receive = sock.recv
         self.lenders = runtime.lent
         #: how often the handler's thread has stopped reading, and as of the last look
         self.turn = self.seen = 0
@@ -80,15 +78,6 @@ class Transport(SocketTransport):
     def is_read(self) -> bool:
         """Whether the handler's thread reads right now."""
         return self._waiter is not None and self._waiter.reading
-
-    def deliver(self, data: bytes) -> None:
-        """Hand over what the handler's thread has read."""
-        self.adapt(len(data))
-        try:
-            self._owner.data_received(data)
-        except Exception:
-            log.exception("unexpected error in the owner of a connection, which is closed")
-            self.abort()
 
     def _lend(self) -> None:
         """The handler's thread was woken by what the loop read: let it read the rest itself."""

@@ -97,11 +97,11 @@ deliver(Transport *self, Py_ssize_t size, PyObject *whole)
     return status;
 }
 
-static int
-read_once(Transport *self)
+/* Receive once, and hand it over: how much; 0 at the peer's end; -1 when the system says so, for
+ * the reason in *error; -2 with an exception set. */
+static Py_ssize_t
+receive_once(Transport *self, int *error)
 {
-    if (self->descriptor < 0 || self->closed)
-        return 0;
     if (self->owner_type != Py_TYPE(self->owner)) {
         self->owner_type = Py_TYPE(self->owner);
         self->owned = connection_receives(self->owner);
@@ -112,38 +112,70 @@ read_once(Transport *self)
         /* It stays in pieces, and what Python is to see is not copied once more. */
         whole = PyBytes_FromStringAndSize(NULL, size);
         if (whole == NULL)
-            return -1;
+            return -2;
     }
     system_calls++;
     Py_ssize_t count =
         recv(self->descriptor, whole == NULL ? received : PyBytes_AS_STRING(whole), size,
              MSG_DONTWAIT);
+    *error = errno;
     if (count > 0) {
         if (whole != NULL && count < size && _PyBytes_Resize(&whole, count) < 0)
-            return -1;
-        int status = deliver(self, count, whole);
-        Py_XDECREF(whole);
-        return status;
+            return -2;
+        if (deliver(self, count, whole) < 0)
+            count = -2;
     }
-    int error = errno;
     Py_XDECREF(whole);
+    return count;
+}
+
+static int
+is_nothing(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+}
+
+static int
+read_once(Transport *self)
+{
+    int error;
+    if (self->descriptor < 0 || self->closed)
+        return 0;
+    Py_ssize_t count = receive_once(self, &error);
+    if (count == -2)
+        return -1;
+    if (count > 0 || (count < 0 && is_nothing(error)))
+        return 0;
+    if (self->discarding)
+        return call_method((PyObject *)self, name__lost, Py_None);
     if (count < 0) {
-        if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR)
-            return 0;
-        if (self->discarding)
-            return call_method((PyObject *)self, name__lost, Py_None);
         errno = error;
         PyObject *reason = system_error();
         int status = call_method((PyObject *)self, name__lost, reason);
         Py_XDECREF(reason);
         return status;
     }
-    if (self->discarding)
-        return call_method((PyObject *)self, name__lost, Py_None);
     self->eof = 1;
     if (call_method((PyObject *)self, name__watch_reading, Py_False) < 0)
         return -1;
     return call_method(self->owner, name_eof_received, NULL);
+}
+
+static PyObject *
+transport_take_in(Transport *self, PyObject *unused)
+{
+    int error;
+    if (self->descriptor < 0)
+        Py_RETURN_FALSE;
+    Py_ssize_t count = receive_once(self, &error);
+    if (count >= 0)
+        return PyBool_FromLong(count > 0);
+    if (count == -2)
+        return NULL;
+    if (is_nothing(error))
+        Py_RETURN_NONE;
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 static PyObject *
@@ -317,6 +349,7 @@ transport_buffered(Transport *self, void *unused)
 
 static PyMethodDef transport_methods[] = {
     {"_on_readable", (PyCFunction)transport_on_readable, METH_NOARGS, NULL},
+    {"take_in", (PyCFunction)transport_take_in, METH_NOARGS, NULL},
     {"adapt", (PyCFunction)transport_adapt, METH_O, NULL},
     {"write", (PyCFunction)transport_write_method, METH_O, NULL},
     {NULL},

@@ -107,6 +107,24 @@ class Transport:
         # to come from this one.
         self._lost(None if self._discarding else failure)
 
+    def take_in(self) -> bool | None:
+        """Receive once, and hand it over, in a thread that reads.
+
+        :return: None when nothing had come, False at the peer's end
+        :raises OSError: the connection is lost
+        """
+        try:
+            data = self._sock.recv(self.read_size)
+        except (BlockingIOError, InterruptedError):
+            return None
+        if not data:
+            return False
+        if len(data) >= READ_SIZE or self.read_size != READ_SIZE:
+            self.adapt(len(data))
+        if not self._discarding:
+            self._owner.data_received(data)
+        return True
+
     def adapt(self, size: int) -> None:
         """Read more at a time from a peer that sends large messages, of which *size* has come."""
         if size >= READ_SIZE:

@@ -109,6 +109,8 @@ class AsyncWebSocket(Face):
             if room is not None:  # what nearly all messages are
                 if not room:
                     await self._wait_for_peer()
+                if connection.deflate is not None and is_long(_turns, len(data)):  # type: ignore[arg-type]
+                    await asyncio.sleep(0)
                 return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator | AsyncIterable):
             await self._send_fragments(data, binary, compress)

@@ -442,6 +442,8 @@ class WebSocket(Face):
             if room is not None:  # what nearly all messages are
                 if not room:
                     connection.wait_for_peer()
+                if connection.deflate is not None and is_long(_turns, len(data)):  # type: ignore[arg-type]
+                    self.server.give_way()
                 return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator):
             self._send_fragments(connection, data, binary, compress)
@@ -450,11 +452,7 @@ class WebSocket(Face):
         if connection.deflate is not None and is_long(_turns, len(data)):
             self.server.give_way()
         if self.waits:
-            # As connection.send(), which this is for nearly all messages.
-            if connection.behind:
-                connection.send(frame)
-            elif not connection.write(frame):
-                connection.wait_for_peer()
+            connection.send(frame)
         elif not connection.send_nowait(frame):
             raise connection.closed_error()
 

@@ -11,7 +11,16 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dualws.hot.pure import Connection, Mutex, Stream, Switcher, Transport, fan_out, keep_stacks
+    from dualws.hot.pure import (
+        Connection,
+        Deflate,
+        Mutex,
+        Stream,
+        Switcher,
+        Transport,
+        fan_out,
+        keep_stacks,
+    )
 
     COMPILED: bool
 else:
@@ -24,6 +33,7 @@ else:
 
     COMPILED = _core.__name__ == "dualws.hot._compiled"
     Connection = _core.Connection
+    Deflate = _core.Deflate
     Mutex = _core.Mutex
     Stream = _core.Stream
     Switcher = _core.Switcher
@@ -34,6 +44,7 @@ else:
 __all__ = [
     "COMPILED",
     "Connection",
+    "Deflate",
     "Mutex",
     "Stream",
     "Switcher",

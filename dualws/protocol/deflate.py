@@ -9,26 +9,19 @@ caller sees that a message is too large before it costs more than the limit.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 
+from dualws import hot
+from dualws.hot.pure.deflate import FINAL_BLOCK, MEMORY_LEVEL, OUTPUT, TAIL
 from dualws.protocol import frames
 from dualws.protocol.extensions import Extension
 
 NAME = "permessage-deflate"
 
-#: Ends what a flush gives; taken off each message, put back before inflating (section 7.2).
-_TAIL = b"\x00\x00\xff\xff"
-#: An empty final block without compression: it means that, and nothing else, to an inflater
-#: that stands between two blocks.
-_FINAL_BLOCK = b"\x01\x00\x00\xff\xff"
-#: Compressed bytes, and inflated ones, that are worked on at a time. The input is kept small
-#: because zlib hands back a copy of what it did not use.
+#: Compressed bytes that are worked on at a time: zlib hands back a copy of what it did not use.
 _INPUT = 8 * 1024
-_OUTPUT = 64 * 1024
-#: What zlib calls memLevel: 2**(it + 9) bytes for each compressor. More compresses hardly
-#: better with small windows, and takes tens of times as long to set up.
-_MEMORY_LEVEL = 5
 #: zlib makes no raw streams with a window of 256 bytes. With one of 512 it never looks back
 #: further than 512 - 262 = 250 bytes, which an inflater of 256 follows.
 _LEAST_ZLIB_BITS = 9
@@ -125,7 +118,7 @@ class InvalidData(Exception):
     """What the peer calls compressed is not (RFC 1951), or ends in the middle."""
 
 
-class Deflate:
+class Deflate(hot.Deflate):
     """Both directions of one connection.
 
     Compressing and inflating are independent of each other; each may be used by one
@@ -136,29 +129,18 @@ class Deflate:
     :param level: zlib's compression level, 1 (fast) to 9 (small)
     """
 
-    __slots__ = (
-        "_begun",
-        "_compressor",
-        "_inflater",
-        "_ours",
-        "_theirs",
-        "agreement",
-        "keeps_context",
-        "level",
-        "threshold",
-    )
+    __slots__ = ("_compressor", "_inflater", "agreement")
 
     def __init__(self, agreement: Agreement, threshold: int = 1024, level: int = 6) -> None:
         self.agreement = agreement
-        self.threshold = threshold
+        self.threshold = min(threshold, sys.maxsize)
         self.level = level
         self._ours = -max(agreement.server_max_window_bits, _LEAST_ZLIB_BITS)
         self._theirs = -(agreement.client_max_window_bits or 15)
-        #: whether messages must be compressed in the order in which they are sent
+        self._alone = agreement.client_no_context_takeover
         self.keeps_context = not agreement.server_no_context_takeover
         self._compressor: zlib._Compress | None = None
         self._inflater: zlib._Decompress | None = None
-        #: whether the message under way has data since its start, or since a final block
         self._begun = False
 
     # -- sending -------------------------------------------------------------------
@@ -171,24 +153,26 @@ class Deflate:
         :param always: compress it even if it becomes no smaller. With context takeover
             it is compressed in any case.
         """
+        data = self.compress_short(payload)
+        if data is None:
+            data = self._compress(payload)
+        if len(data) >= len(payload) > 0 and not always and not self.keeps_context:
+            return frames.build(opcode, payload)
+        return frames.header(opcode, len(data), rsv1=True) + data
+
+    def _compress(self, payload: bytes) -> bytes:
         compressor = self.compressor()
-        if payload:
-            start = compressor.compress(payload)
-            rest = compressor.flush(zlib.Z_SYNC_FLUSH)
-            size = len(start) + len(rest) - len(_TAIL)
-            if size >= len(payload) and not always and not self.keeps_context:
-                return frames.build(opcode, payload)
-        else:
+        if not payload:
             # Of nothing, zlib makes nothing at all; section 7.2.3.6 wants an empty block.
-            start, rest, size = b"", b"\x00" + _TAIL, 1
-        header = frames.header(opcode, size, rsv1=True)
-        return b"".join((header, start, rest[: -len(_TAIL)]))
+            return b"\x00"
+        start = compressor.compress(payload)
+        return start + compressor.flush(zlib.Z_SYNC_FLUSH)[: -len(TAIL)]
 
     def compressor(self) -> zlib._Compress:
         """What compresses the next message: one of its own, or the one that keeps its context."""
         compressor = self._compressor
         if compressor is None:
-            compressor = zlib.compressobj(self.level, zlib.DEFLATED, self._ours, _MEMORY_LEVEL)
+            compressor = zlib.compressobj(self.level, zlib.DEFLATED, self._ours, MEMORY_LEVEL)
             if self.keeps_context:
                 self._compressor = compressor
         return compressor
@@ -205,7 +189,7 @@ class Deflate:
         if not last:
             return data
         # A flush of nothing new gives nothing, or a block without the tail's own bytes.
-        return data[: -len(_TAIL)] if data.endswith(_TAIL) else data + b"\x00"
+        return data[: -len(TAIL)] if data.endswith(TAIL) else data + b"\x00"
 
     # -- receiving -----------------------------------------------------------------
 
@@ -230,25 +214,6 @@ class Deflate:
         except zlib.error as error:
             raise InvalidData(str(error)) from None
 
-    def inflate_short(self, data: bytes, room: int) -> bytes | None:
-        """A whole short message at once, which is what nearly all are.
-
-        :param data: all of its compressed payload
-        :param room: largest size of the message in bytes
-        :return: None when it is anything else, or wrong: :meth:`inflate` can still be asked
-        """
-        if self._begun or not data or not self.agreement.client_no_context_takeover:
-            return None
-        inflater = zlib.decompressobj(self._theirs)
-        size = min(_OUTPUT, room) + 1
-        try:
-            message = inflater.decompress(data + _TAIL, size)
-            if len(message) == size or inflater.eof or inflater.decompress(_FINAL_BLOCK, 1):
-                return None
-        except zlib.error:
-            return None
-        return message if inflater.eof and not inflater.unused_data else None
-
     def _inflate(self, data: bytes, room: int) -> Iterator[bytes]:
         full = False
         self._begun = self._begun or bool(data)
@@ -256,7 +221,7 @@ class Deflate:
             inflater = self._inflater
             if inflater is None:
                 inflater = self._inflater = zlib.decompressobj(self._theirs)
-            size = min(_OUTPUT, max(room, 0) + 1)  # 0 would mean: without end
+            size = min(OUTPUT, max(room, 0) + 1)  # 0 would mean: without end
             piece = inflater.decompress(data, size)
             full = len(piece) == size  # zlib may hold back more, with no input left over
             data = inflater.unconsumed_tail
@@ -274,15 +239,15 @@ class Deflate:
         """End the message. Nothing is put back after a final block, nor after no data."""
         if not self._begun:
             return
-        for piece in self._inflate(_TAIL, room):
+        for piece in self._inflate(TAIL, room):
             room -= len(piece)
             yield piece
         inflater = self._inflater
         if inflater is not None:
-            if self.agreement.client_no_context_takeover:
+            if self._alone:
                 self._inflater = None
             else:
                 inflater = inflater.copy()
-            if inflater.decompress(_FINAL_BLOCK, 1) or not inflater.eof or inflater.unused_data:
+            if inflater.decompress(FINAL_BLOCK, 1) or not inflater.eof or inflater.unused_data:
                 raise InvalidData("the compressed data ends in the middle of a block")
         self._begun = False

@@ -96,7 +96,6 @@ class Stream(hot.Stream, Builder):
     __slots__ = (
         "_compressed",
         "_decoder",
-        "_deflate",
         "_fin",
         "_incomplete",
         "_inflated",
@@ -106,7 +105,6 @@ class Stream(hot.Stream, Builder):
         "_short",
         "_size",
         "always_mask",
-        "discarding",
         "only_messages",
     )
 
@@ -130,7 +128,6 @@ class Stream(hot.Stream, Builder):
         self._deflate = deflate
         #: largest second byte of a frame that is short, masked, and within the limit
         self._short = 0x80 + min(125, max_size) if expect_masking else 0
-        #: set it when nobody wants messages any more: compressed ones are inflated no more
         self.discarding = False
         self._inflated = 0  # bytes, since feed() was called
         self._buffer = b""  # received and not yet parsed

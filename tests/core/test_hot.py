@@ -66,7 +66,7 @@ def test_python_may_be_chosen() -> None:
 def test_both_have_the_same_names() -> None:
     from dualws.hot import _compiled
 
-    for name in ("Connection", "Stream", "Transport"):
+    for name in ("Connection", "Deflate", "Stream", "Transport"):
         twin, compiled = getattr(pure, name), getattr(_compiled, name)
         names = {*vars(twin), *twin.__annotations__}
         ours = {one for one in names if not one.startswith("__")}

@@ -7,6 +7,7 @@ that needs more must be worth it, and says so where it raises the figure.
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Cost:
 #: where both threads have one. On Tornado a thread that reads for itself polls before each message.
 ECHOES = {
     "compiled": {
-        ("/echo/", 1): {"gevent": Cost(6.5, 2.1), "tornado": Cost(20.5, 3.1)},
+        ("/echo/", 1): {"gevent": Cost(6.5, 2.1), "tornado": Cost(16.5, 3.1)},
         ("/echo/", 16): {"gevent": Cost(6.5, 0.2), "tornado": Cost(7.5, 0.3)},
         ("/async/echo/", 1): {"gevent": Cost(12.5, 3.1), "tornado": Cost(6.5, 2.1)},
         ("/async/echo/", 16): {"gevent": Cost(1.5, 0.3), "tornado": Cost(5, 0.2)},
@@ -45,6 +46,17 @@ ECHOES = {
         ("/async/echo/", 1): {"gevent": Cost(30, 2.1), "tornado": Cost(49, 2.1)},
         ("/async/echo/", 16): {"gevent": Cost(8, 0.2), "tornado": Cost(27, 0.2)},
         ("/events/echo/", 1): {"gevent": Cost(52, 2.1), "tornado": Cost(56, 2.1)},
+    },
+}
+#: core -> path -> what an echo of 1 KiB of JSON may cost that is compressed either way.
+COMPRESSED = {
+    "compiled": {
+        "/echo/": {"gevent": Cost(9.5, 2.1), "tornado": Cost(19.5, 3.1)},
+        "/async/echo/": {"gevent": Cost(12.5, 3.1), "tornado": Cost(9.5, 2.1)},
+    },
+    "python": {
+        "/echo/": {"gevent": Cost(86, 2.1), "tornado": Cost(87, 3.1)},
+        "/async/echo/": {"gevent": Cost(54, 2.1), "tornado": Cost(93, 2.1)},
     },
 }
 # On gevent a read asks first and waits then: once or twice, as the client is quick or not.
@@ -93,6 +105,33 @@ def test_an_echo_costs_no_more_than_it_did(
             for _ in range(MESSAGES // at_once):
                 client.send(frames)
                 assert client.read(len(answer)) == answer
+
+        cost = cost_of(live, MESSAGES, echo)
+    assert 0 < cost.calls <= limit.calls
+    assert 0 < cost.system_calls <= limit.system_calls
+
+
+@pytest.mark.parametrize("path", COMPRESSED["python"])
+@pytest.mark.parametrize("core", COMPRESSED)
+def test_a_compressed_echo_costs_no_more_than_it_did(
+    backend: str, serve_app: Callable[..., LiveServer], core: str, path: str
+) -> None:
+    limit = COMPRESSED[core][path][backend]
+    env = {"DUALWS_PURE_PYTHON": "1" if core == "python" else "0"}
+    live = serve_app("support.counted:application", env=env)
+    compressor = zlib.compressobj(wbits=-12)
+    data = compressor.compress(wire.json_payload(1024)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    frame = wire.masked(data[:-4], True, compressed=True)
+    with live.connect() as client:
+        client.send(wire.handshake(*live.address, path, deflate=True))
+        assert client.read_head().status == 101
+
+        def echo() -> None:
+            for _ in range(MESSAGES):
+                client.send(frame)
+                first, _, high, low = client.read(4)
+                assert first == 0xC1
+                client.read(high << 8 | low)
 
         cost = cost_of(live, MESSAGES, echo)
     assert 0 < cost.calls <= limit.calls

@@ -12,6 +12,7 @@ from dualws import hot
 from dualws.connection import Connection
 from dualws.contract import ServerConfig
 from dualws.flushing import Flusher
+from dualws.protocol.deflate import Deflate
 from dualws.protocol.stream import Stream
 
 
@@ -96,7 +97,7 @@ class NotedRuntime:
 class Case:
     """One open connection and all that it touches."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, deflate: Deflate | None = None, **config: Any) -> None:
         self.runtime = NotedRuntime()
         self.forgotten: list[Connection] = []
         self.config = ServerConfig(**config)
@@ -107,7 +108,8 @@ class Case:
         self.server.flusher = Flusher(self.runtime)
         self.given_up: list[str] = []
         self.server.gave_up = self.given_up.append
-        self.connection = Connection(self.server, Stream(self.config.max_message_size))
+        stream = Stream(self.config.max_message_size, deflate=deflate)
+        self.connection = Connection(self.server, stream, deflate)
         self.transport = NotedTransport()
         self.connection.open(self.transport)
         self.ready = 0

@@ -144,8 +144,14 @@ connection_send_message(Connection *self, PyObject *data)
     const char *body;
     Py_ssize_t size;
     int opcode;
-    if (!self->plain || self->behind || self->deflate != Py_None || self->turn != Py_None)
+    Deflate *deflate = NULL;
+    if (!self->plain || self->behind || self->turn != Py_None)
         Py_RETURN_NONE;
+    if (self->deflate != Py_None) {
+        deflate = (Deflate *)self->deflate;
+        if (!PyObject_TypeCheck(self->deflate, &Deflate_Type) || deflate->keeps_context)
+            Py_RETURN_NONE;
+    }
     if (PyUnicode_CheckExact(data)) {
         if (PyUnicode_IS_COMPACT_ASCII(data)) {
             body = (const char *)PyUnicode_1BYTE_DATA(data);
@@ -165,8 +171,21 @@ connection_send_message(Connection *self, PyObject *data)
     }
     else
         Py_RETURN_NONE;
-    char head[10];
+    char head[10], compressed[SHORT_COMPRESSED];
+    int is_compressed = 0;
+    if (deflate != NULL && size >= deflate->threshold) {
+        Py_ssize_t less = deflate_compress(deflate, body, size, compressed);
+        if (less < 0)
+            Py_RETURN_NONE;
+        if (less < size) {
+            is_compressed = 1;
+            body = compressed;
+            size = less;
+        }
+    }
     int head_size = frame_header(head, opcode, size);
+    if (is_compressed)
+        head[0] |= 0x40; /* RSV1 */
     if (lock_acquire(self->lock) < 0)
         return NULL;
     Py_ssize_t waiting = 0;

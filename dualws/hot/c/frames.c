@@ -38,16 +38,19 @@ static PyObject *
 stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     Stream *self = (Stream *)type->tp_alloc(type, 0);
-    if (self != NULL)
+    if (self != NULL) {
         self->buffer = PyBytes_FromStringAndSize(NULL, 0);
+        self->deflate = Py_NewRef(Py_None);
+    }
     return (PyObject *)self;
 }
 
-#define STREAM_OBJECTS(X) X(buffer)
+#define STREAM_OBJECTS(X) X(buffer) X(deflate)
 COLLECTED(Stream, stream, STREAM_OBJECTS)
 
 static PyMemberDef stream_members[] = {
     {"_buffer", T_OBJECT_EX, offsetof(Stream, buffer)},
+    {"_deflate", T_OBJECT_EX, offsetof(Stream, deflate)},
     {"_left", T_PYSSIZET, offsetof(Stream, left)},
     {"max_size", T_PYSSIZET, offsetof(Stream, max_size)},
     {"_opcode", T_INT, offsetof(Stream, opcode)},
@@ -55,6 +58,7 @@ static PyMemberDef stream_members[] = {
     {"pending", T_BOOL, offsetof(Stream, pending)},
     {"expect_masking", T_BOOL, offsetof(Stream, expect_masking)},
     {"whole", T_BOOL, offsetof(Stream, whole)},
+    {"discarding", T_BOOL, offsetof(Stream, discarding)},
     {NULL},
 };
 

@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *buffer;
+    PyObject *deflate;
     Py_ssize_t left;
     Py_ssize_t max_size;
     int opcode;
@@ -37,7 +38,20 @@ typedef struct {
     char pending;
     char expect_masking;
     char whole;
+    char discarding;
 } Stream;
+
+/* Compression (dualws/protocol/deflate.py). */
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t threshold;
+    int level;
+    int ours;
+    int theirs;
+    char keeps_context;
+    char alone;
+    char begun;
+} Deflate;
 
 typedef struct {
     PyObject_HEAD
@@ -94,8 +108,8 @@ typedef struct {
     char plain;
 } Connection;
 
-extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Receiver_Type,
-    Messages_Type, Switcher_Type;
+extern PyTypeObject Mutex_Type, Stream_Type, Transport_Type, Connection_Type, Deflate_Type,
+    Receiver_Type, Messages_Type, Switcher_Type;
 
 /* Names of methods and attributes, made once. */
 #define NAMES(X) \
@@ -186,6 +200,17 @@ PyObject *hot_fan_out(PyObject *module, PyObject *const *args, Py_ssize_t count)
 
 /* *size* bytes from *from*, unmasked with the four bytes of *key*; the OR of all of them. */
 uint64_t unmask_to(char *to, const char *from, Py_ssize_t size, const char *key);
+
+/* Room that is enough for what deflate_compress() makes. */
+#define SHORT_COMPRESSED (8 * 1024 + 64)
+/* A message compressed for itself, without the tail of a flush; -1 when it goes the long way. */
+Py_ssize_t deflate_compress(Deflate *self, const char *data, Py_ssize_t size, char *to);
+/* A whole message from its masked payload, in memory that the next one is inflated to; -1 when it
+ * is to be inflated with care. */
+Py_ssize_t deflate_inflate(Deflate *self, const char *data, Py_ssize_t size, const char *key,
+                           Py_ssize_t room, const char **message);
+/* Whether there is a zlib for them; -1 with an exception set. */
+int find_zlib(void);
 
 /* The header of an unmasked frame; its size. */
 int frame_header(char *head, int opcode, uint64_t size);

@@ -123,5 +123,11 @@ PyInit__compiled(void)
             Py_DECREF(module);
             return NULL;
         }
+    int found = find_zlib();
+    PyObject *deflate = found > 0 ? Py_NewRef((PyObject *)&Deflate_Type) : NULL;
+    if (PyType_Ready(&Deflate_Type) < 0 || found < 0
+        || (found == 0 && import_one(&deflate, "dualws.hot.pure.deflate", "Deflate") < 0)
+        || PyModule_AddObject(module, "Deflate", deflate) < 0)
+        Py_CLEAR(module);
     return module;
 }

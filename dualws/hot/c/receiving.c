@@ -1,8 +1,9 @@
 /* The receiving half of dualws.hot.pure.Connection, compiled. */
 #include "hot.h"
 
-/* Messages parsed before the handler gets its turn. */
+/* Messages parsed, and bytes inflated, before the handler gets its turn. */
 #define MOST_AT_ONCE 256
+#define INFLATE_TURN (256 * 1024)
 
 int
 connection_receives(PyObject *owner)
@@ -62,19 +63,46 @@ unmask_bytes(const char *data, Py_ssize_t size, const char *key)
     return bytes;
 }
 
+/* The message of a compressed frame, whose bytes are added to *inflated; NULL without an exception
+ * when it is to be inflated with care. */
+static PyObject *
+inflate_message(Stream *stream, int opcode, const char *data, Py_ssize_t size, Py_ssize_t *inflated)
+{
+    const char *payload;
+    if (stream->discarding || !PyObject_TypeCheck(stream->deflate, &Deflate_Type))
+        return NULL;
+    Py_ssize_t made = deflate_inflate((Deflate *)stream->deflate, data, size, data - 4,
+                                      stream->max_size, &payload);
+    if (made < 0)
+        return NULL;
+    *inflated += made;
+    if (opcode == 2)
+        return PyBytes_FromStringAndSize(payload, made);
+    int collects = PyGC_Disable(); /* as in unmask_text() */
+    PyObject *text = PyUnicode_DecodeUTF8(payload, made, "strict");
+    if (collects)
+        PyGC_Enable();
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        PyErr_Clear();
+    return text;
+}
+
 /* Put the messages at the beginning of what was received into the inbox: those of one frame,
- * masked, not compressed, complete. Returns where something else begins; -1 with an exception. */
+ * masked, complete, and short if they are compressed. Returns where something else begins; -1
+ * with an exception. */
 static Py_ssize_t
 take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t size, int *taken,
               int *full)
 {
-    Py_ssize_t at = 0;
+    Py_ssize_t at = 0, inflated = 0;
     int count = 0;
     while (size - at >= 6) {
         const unsigned char *frame = (const unsigned char *)data + at;
-        if ((frame[0] != 0x81 && frame[0] != 0x82) || frame[1] < 0x80)
+        int opcode = frame[0] & 0xF, compressed = frame[0] & 0x40;
+        if ((frame[0] & 0xBF) != (0x80 | opcode) || (opcode != 1 && opcode != 2)
+            || frame[1] < 0x80)
             break;
-        if (count == MOST_AT_ONCE) {
+        if (count == MOST_AT_ONCE || inflated >= INFLATE_TURN) {
             *full = 1;
             break;
         }
@@ -100,8 +128,10 @@ take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t siz
             || size - at < start || length > (uint64_t)(size - at - start))
             break;
         const char *payload = (const char *)frame + start;
-        PyObject *message = frame[0] == 0x81 ? unmask_text(payload, length, payload - 4)
-                                             : unmask_bytes(payload, length, payload - 4);
+        PyObject *message =
+            compressed ? inflate_message(stream, opcode, payload, length, &inflated)
+            : opcode == 1 ? unmask_text(payload, length, payload - 4)
+                          : unmask_bytes(payload, length, payload - 4);
         if (message == NULL) {
             if (PyErr_Occurred())
                 return -1;
@@ -111,7 +141,7 @@ take_messages(Connection *self, Stream *stream, const char *data, Py_ssize_t siz
         count++;
         at += start + length;
         if (!self->end) {
-            self->inbox_bytes += frame[0] == 0x81 ? PyUnicode_GET_LENGTH(message)
+            self->inbox_bytes += opcode == 1 ? PyUnicode_GET_LENGTH(message)
                                                   : PyBytes_GET_SIZE(message);
             int status = PyList_Append(self->inbox, message);
             Py_DECREF(message);

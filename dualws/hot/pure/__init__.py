@@ -2,7 +2,8 @@
 
 Law: every line counts here. What is not a plain message of one frame goes the way of the classes
 that are made of these, by their methods: :class:`dualws.connection.Connection`,
-:class:`dualws.transport.SocketTransport`, :class:`dualws.protocol.stream.Stream`.
+:class:`dualws.transport.SocketTransport`, :class:`dualws.protocol.stream.Stream`,
+:class:`dualws.protocol.deflate.Deflate`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 
 from dualws.contract import Lock
 from dualws.hot.pure.connection import Connection, fan_out
+from dualws.hot.pure.deflate import Deflate
 from dualws.hot.pure.stream import Stream
 from dualws.hot.pure.switcher import Switcher
 from dualws.hot.pure.transport import Transport
@@ -23,4 +25,13 @@ def keep_stacks() -> None:
     """Keep what a few short-lived greenlets needed for their frames; only C can."""
 
 
-__all__ = ["Connection", "Mutex", "Stream", "Switcher", "Transport", "fan_out", "keep_stacks"]
+__all__ = [
+    "Connection",
+    "Deflate",
+    "Mutex",
+    "Stream",
+    "Switcher",
+    "Transport",
+    "fan_out",
+    "keep_stacks",
+]

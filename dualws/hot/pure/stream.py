@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dualws.protocol.frames import BINARY, FIN, TEXT
 from dualws.protocol.masking import unmask
+
+if TYPE_CHECKING:
+    from dualws.protocol.deflate import Deflate
 
 
 class Stream:
@@ -11,9 +16,11 @@ class Stream:
 
     __slots__ = (
         "_buffer",
+        "_deflate",
         "_left",
         "_opcode",
         "_over",
+        "discarding",
         "expect_masking",
         "max_size",
         "pending",
@@ -28,6 +35,10 @@ class Stream:
     pending: bool
     #: whether messages of one frame may be taken without asking :meth:`feed`
     whole: bool
+    #: set it when nobody wants messages any more: compressed ones are inflated no more
+    discarding: bool
+    #: permessage-deflate, when that was negotiated
+    _deflate: Deflate | None
     #: received and not yet parsed
     _buffer: bytes
     #: bytes that a frame under way lacks

@@ -45,6 +45,7 @@ struct plan {
     const char *mask;                            /* of the bits that are compared; or NULL */
     const char *goodbye;  size_t goodbye_size;   /* sent last; empty: the sending side is shut */
     int32_t port, connections, in_flight, at_once, framed, fan_out;
+    int32_t people, number_at;                   /* in the opening, five digits; no people: none */
 };
 
 enum state { CLOSED, CONNECTING, ANSWERED, OPEN };

@@ -33,8 +33,9 @@ _AT_ONCE = 64
 _SETTLED = 0.5
 #: What a server's fan-out sends to a connection that is subscribed.
 READY = b"ready"
-#: The cookie of the user that ``site_prepare`` makes.
-COOKIE = "sessionid=benchmarkbenchmarkbenchmarkbenchm"
+#: Cookies of the users that ``site_prepare`` makes, and how many they are.
+COOKIE = "sessionid=benchmarkbenchmarkbenchmark{:05}"
+PEOPLE = 5000
 #: Names that ``--engine`` takes.
 ENGINES = ("auto", "c", "python")
 
@@ -84,7 +85,7 @@ def prepare(spec: Spec) -> Plan:
         answer = wire.payload(work.size)
         ring = (answer,)
     else:
-        cookie = COOKIE if work.signed_in else ""
+        cookie = COOKIE.format(0) if work.signed_in else ""
         opening = wire.handshake(*at, spec.path, deflate=work.deflate, cookie=cookie)
         goodbye = wire.CLOSE
         data = (wire.json_payload if work.deflate else wire.payload)(work.size)
@@ -110,6 +111,8 @@ def prepare(spec: Spec) -> Plan:
         opened=b"HTTP/1.1 101 ",
         greeting=wire.echoed(READY, True) if fan_out else b"",
         goodbye=goodbye,
+        people=PEOPLE if work.signed_in else 0,
+        number_at=opening.find(b"\r\n", opening.find(b"Cookie: ")) - 5,
     )
 
 

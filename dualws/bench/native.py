@@ -53,6 +53,8 @@ class _Plan(ctypes.Structure):
         ("at_once", ctypes.c_int32),
         ("framed", ctypes.c_int32),
         ("fan_out", ctypes.c_int32),
+        ("people", ctypes.c_int32),
+        ("number_at", ctypes.c_int32),
     ]
 
 
@@ -169,6 +171,8 @@ class Native:
             at_once=plan.at_once,
             framed=plan.framed,
             fan_out=plan.fan_out,
+            people=plan.people,
+            number_at=plan.number_at,
         )
         self._load: int | None = library.load_new(ctypes.byref(self._plan))
         if not self._load:

@@ -36,8 +36,21 @@ static int complete(struct load *l, struct conn *c)
     return 1;
 }
 
+/* The opening of one of the people, who come in turn. */
+static const char *opening_of(struct load *l, struct conn *c, char *own)
+{
+    char number[6];
+    if (!l->plan.people)
+        return l->plan.opening;
+    snprintf(number, sizeof number, "%05d", (int)((c - l->conns) % l->plan.people % 100000));
+    memcpy(own, l->plan.opening, l->plan.opening_size);
+    memcpy(own + l->plan.number_at, number, 5);
+    return own;
+}
+
 static int connected(struct load *l, struct conn *c)
 {
+    char own[HEAD_SIZE];
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -51,7 +64,7 @@ static int connected(struct load *l, struct conn *c)
     c->got = malloc(HEAD_SIZE);
     if (!c->got)
         return fail(l, "no memory");
-    if (send(c->fd, l->plan.opening, l->plan.opening_size, MSG_NOSIGNAL)
+    if (send(c->fd, opening_of(l, c, own), l->plan.opening_size, MSG_NOSIGNAL)
         != (ssize_t)l->plan.opening_size)
         return fail(l, "the handshake could not be sent: %s", strerror(errno));
     return 0;

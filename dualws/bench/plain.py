@@ -196,7 +196,7 @@ class Plain:
                 sock = socket.create_connection((plan.host, plan.port), _PATIENCE)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if plan.opening:
-                    sock.sendall(plan.opening)
+                    sock.sendall(plan.opening_of(len(self._connections)))
                 batch.append((sock, began))
                 connection = _Connection(sock, self._shared)
                 self._connections[sock.fileno()] = connection

@@ -29,6 +29,8 @@ class Plan:
     :param opening: sent first on each connection; empty: nothing, it is ready at once
     :param opened: how the head of the answer to *opening* must begin
     :param greeting: what must follow that head before a connection counts as open
+    :param people: who open connections, in turn; 0: anybody
+    :param number_at: where in *opening* the number of who opens it is, in five digits
     :param goodbye: sent last; empty: the sending side is shut
     """
 
@@ -46,6 +48,15 @@ class Plan:
     opened: bytes = b""
     greeting: bytes = b""
     goodbye: bytes = b""
+    people: int = 0
+    number_at: int = 0
+
+    def opening_of(self, index: int) -> bytes:
+        """What connection number *index* sends first."""
+        if not self.people:
+            return self.opening
+        number, at = b"%05d" % (index % self.people), self.number_at
+        return self.opening[:at] + number + self.opening[at + len(number) :]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

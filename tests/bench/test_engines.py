@@ -69,6 +69,24 @@ def test_messages_go_to_and_fro_on_every_connection(make: Make) -> None:
     assert min(counts) > 0
 
 
+def test_each_of_the_people_opens_with_its_own_number(make: Make) -> None:
+    heads: list[bytes] = []
+
+    def open_and_echo(sock: socket.socket, members: list[socket.socket]) -> None:
+        heads.append(head_of(sock))
+        sock.sendall(b"HTTP/1.1 101 \r\n\r\n")
+        echo(sock, members)
+
+    opening = b"GET / HTTP/1.1\r\nCookie: number=00000\r\n\r\n"
+    opened = {"opening": opening, "opened": b"HTTP/1.1 101 ", "number_at": opening.index(b"00000")}
+    with serving(open_and_echo) as port:
+        engine = make(port, connections=5, people=3, **opened)
+        engine.open()
+        assert min(finish(engine)) > 0
+    numbers = [0, 0, 1, 1, 2]
+    assert sorted(heads) == [opening.replace(b"00000", b"%05d" % one) for one in numbers]
+
+
 def test_long_messages_are_sent_as_the_socket_takes_them(make: Make) -> None:
     def long_echo(sock: socket.socket, members: list[socket.socket]) -> None:
         while data := sock.recv(1 << 20):

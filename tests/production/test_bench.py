@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dualws.bench.contenders import APPS
 from dualws.bench.workloads import WORKLOADS
 from support.machine import needs
 from support.timing import TIMEOUT
@@ -64,6 +65,24 @@ def test_every_style_takes_part(tmp_path: Path, backend: str, workload: str) -> 
     styles = [f"dualws-{backend}{style}" for style in ("", "-async", "-events")]
     words = ("-w", workload, "--connections", "6", "--servers", ",".join(styles))
     assert list(bench(tmp_path, "run", *words)[workload]["servers"]) == styles
+
+
+def test_people_may_be_loaded_together(tmp_path: Path, backend: str) -> None:
+    name = f"dualws-{backend}-events"
+    words = ("-w", "idle-signed-in", "--connections", "6", "--servers", name)
+    for together, module in (
+        ("0", "django.contrib.auth.middleware"),
+        ("1", "dualws.auth_middleware"),
+    ):
+        run = bench(tmp_path, "run", *words, BENCHMARK_TOGETHER=together)["idle-signed-in"]
+        assert run["servers"][name]["turns"][0]["messages"] == 6
+        environ = {"BENCHMARK_TOGETHER": together, "BENCHMARK_FOLDER": ".", "PYTHONPATH": str(APPS)}
+        shown = subprocess.check_output(
+            [sys.executable, "-c", "import dualws_site.settings as s; print(s.MIDDLEWARE[-1])"],
+            env={**os.environ, **environ},
+            text=True,
+        )
+        assert shown == f"{module}.AuthenticationMiddleware\n"
 
 
 @needs("cc")

@@ -15,14 +15,11 @@ from typing import Any
 
 from dualws import json_messages
 from dualws.faces import Face, WebSocket
+from dualws.hot import others_turn
 from dualws.hot.coroutines import Messages
 from dualws.loops import call_from_outside
 from dualws.protocol.fragments import AsyncChunks, Fragments
 from dualws.protocol.outgoing import Data, message_frame
-from dualws.turns import is_long, turns
-
-#: Of coroutines, which on gevent run in another thread than all else.
-_turns = turns()
 
 
 class AsyncWebSocket(Face):
@@ -102,15 +99,11 @@ class AsyncWebSocket(Face):
             the websocket is closed (1011): the message cannot be taken back
         """
         connection = self._open_connection
-        if next(_turns):  # see WebSocket.send()
-            await asyncio.sleep(0)
         if binary is None and compress is None:
             room = connection.send_message(data)
             if room is not None:  # what nearly all messages are
                 if not room:
                     await self._wait_for_peer()
-                if connection.deflate is not None and is_long(_turns, len(data)):  # type: ignore[arg-type]
-                    await asyncio.sleep(0)
                 return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator | AsyncIterable):
             await self._send_fragments(data, binary, compress)
@@ -118,7 +111,8 @@ class AsyncWebSocket(Face):
         if connection.behind and not connection.closed:
             await self._wait_for_peer()
         frame = message_frame(data, binary, compress, connection.deflate)
-        if connection.deflate is not None and is_long(_turns, len(data)):
+        # See WebSocket.send().
+        if others_turn(0 if connection.deflate is None else len(data)):
             await asyncio.sleep(0)
         if not connection.write(frame):
             await self._wait_for_peer()
@@ -181,7 +175,7 @@ class AsyncWebSocket(Face):
                 frame = fragments.add(chunk)
                 if frame is not None:
                     begun = True
-                    if next(_turns) or is_long(_turns, len(frame)):
+                    if others_turn(len(frame)):
                         await asyncio.sleep(0)
                     if not connection.write_fragment(frame):
                         await self._wait_for_peer(own=True)

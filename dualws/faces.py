@@ -15,6 +15,7 @@ from dualws import database, json_messages
 from dualws.connection import Connection
 from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
 from dualws.errors import HandshakeError, WebSocketClosed
+from dualws.hot import others_turn
 from dualws.origin import check_origin
 from dualws.protocol import frames
 from dualws.protocol.deflate import Deflate, negotiate
@@ -22,16 +23,12 @@ from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
 from dualws.refusals import for_frameworks
-from dualws.turns import is_long, turns
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from dualws.auth import Identity
     from dualws.sessions import HandlerSession
-
-
-_turns = turns()
 
 
 class Face:
@@ -435,21 +432,18 @@ class WebSocket(Face):
         connection = self._connection
         if connection is None:
             connection = self.connection
-        if next(_turns):  # the peer may read all of it, so that nothing else makes this wait
-            self.server.give_way()
         if binary is None and compress is None and self.waits:
             room = connection.send_message(data)
             if room is not None:  # what nearly all messages are
                 if not room:
                     connection.wait_for_peer()
-                if connection.deflate is not None and is_long(_turns, len(data)):  # type: ignore[arg-type]
-                    self.server.give_way()
                 return
         if not isinstance(data, str | bytes) and isinstance(data, Iterator):
             self._send_fragments(connection, data, binary, compress)
             return
         frame = message_frame(data, binary, compress, connection.deflate)
-        if connection.deflate is not None and is_long(_turns, len(data)):
+        # The peer may read all of it, so that nothing else makes this wait.
+        if others_turn(0 if connection.deflate is None else len(data)):
             self.server.give_way()
         if self.waits:
             connection.send(frame)
@@ -489,7 +483,7 @@ class WebSocket(Face):
         try:
             for frame in frames_of(data, binary, compress, connection.deflate):
                 begun = True
-                if next(_turns) or is_long(_turns, len(frame)):
+                if others_turn(len(frame)):
                     self.server.give_way()
                 connection.send_fragment(frame, wait=self.waits)
             complete = True

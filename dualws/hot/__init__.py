@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Transport,
         fan_out,
         keep_stacks,
+        others_turn,
     )
 
     COMPILED: bool
@@ -40,6 +41,7 @@ else:
     Transport = _core.Transport
     fan_out = _core.fan_out
     keep_stacks = _core.keep_stacks
+    others_turn = _core.others_turn
 
 __all__ = [
     "COMPILED",
@@ -51,4 +53,5 @@ __all__ = [
     "Transport",
     "fan_out",
     "keep_stacks",
+    "others_turn",
 ]

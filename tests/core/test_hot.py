@@ -404,3 +404,16 @@ def test_many_threads_take_the_mutex_in_turn() -> None:
     for thread in threads:
         thread.join(TIMEOUT)
     assert counts == [300] * 8
+
+
+@pytest.mark.skipif(not hot.COMPILED, reason="Python counts what all threads send")
+def test_only_who_does_not_wait_is_to_give_way() -> None:
+    connection = Case().connection
+    assert any(hot.others_turn() for _ in range(1000))
+    for _ in range(1000):
+        assert connection.send_message("x") is True
+        assert connection.take(None) is WAIT
+    sent = [connection.send_message("x") for _ in range(1000)]
+    assert sent.index(None) < 200
+    assert hot.others_turn()
+    assert connection.send_message("x") is True

@@ -145,7 +145,7 @@ connection_send_message(Connection *self, PyObject *data)
     Py_ssize_t size;
     int opcode;
     Deflate *deflate = NULL;
-    if (!self->plain || self->behind || self->turn != Py_None)
+    if (!self->plain || self->behind || self->turn != Py_None || turn_is_due())
         Py_RETURN_NONE;
     if (self->deflate != Py_None) {
         deflate = (Deflate *)self->deflate;
@@ -171,6 +171,7 @@ connection_send_message(Connection *self, PyObject *data)
     }
     else
         Py_RETURN_NONE;
+    turn_counts(deflate == NULL ? 0 : size);
     char head[10], compressed[SHORT_COMPRESSED];
     int is_compressed = 0;
     if (deflate != NULL && size >= deflate->threshold) {

@@ -195,6 +195,14 @@ int switcher_switches(PyObject *waiter);
 /* Call what waits for a message. Steals the reference. */
 int call_ready(PyObject *ready);
 
+/* Whether others are to have a turn before this thread sends one more message. */
+int turn_is_due(void);
+/* Count a message for which *size* bytes must be worked on; whether others are to have a turn. */
+int turn_counts(Py_ssize_t size);
+/* This thread waits: others have theirs. */
+void turn_ends(void);
+
+PyObject *hot_others_turn(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *hot_keep_stacks(PyObject *module, PyObject *unused);
 PyObject *hot_fan_out(PyObject *module, PyObject *const *args, Py_ssize_t count);
 

@@ -85,6 +85,7 @@ static PyMethodDef functions[] = {
     {"system_calls", count_system_calls, METH_NOARGS,
      "How often the system was asked to receive or to send."},
     {"fan_out", (PyCFunction)(void (*)(void))hot_fan_out, METH_FASTCALL, NULL},
+    {"others_turn", (PyCFunction)(void (*)(void))hot_others_turn, METH_FASTCALL, NULL},
     {"keep_stacks", hot_keep_stacks, METH_NOARGS, NULL},
     {NULL},
 };

@@ -290,6 +290,7 @@ look(Connection *self)
         return call_method((PyObject *)self, name__answer_end, NULL) < 0 ? NULL : Py_NewRef(ENDED);
     if (self->batch != Py_None && connection_flush(self) == -2)
         return NULL;
+    turn_ends();
     return Py_NewRef(WAIT);
 }
 

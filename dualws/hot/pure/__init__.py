@@ -16,6 +16,7 @@ from dualws.hot.pure.deflate import Deflate
 from dualws.hot.pure.stream import Stream
 from dualws.hot.pure.switcher import Switcher
 from dualws.hot.pure.transport import Transport
+from dualws.hot.pure.turns import others_turn
 
 #: A native mutex with an interface for C; there is none here, and the standard library's serves.
 Mutex: Callable[[], Lock] | None = None
@@ -34,4 +35,5 @@ __all__ = [
     "Transport",
     "fan_out",
     "keep_stacks",
+    "others_turn",
 ]

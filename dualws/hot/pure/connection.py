@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from dualws.hot.pure import turns
 from dualws.protocol.frames import BINARY, TEXT, build
 from dualws.sentinels import ENDED, WAIT, Sentinel
 
@@ -213,14 +214,19 @@ class Connection:
 
         :param data: ``str`` as text, ``bytes`` as binary
         :return: whether the send buffer has room; None when nothing was done, and the message
-            must go the long way: it is something else, is to be compressed, or has to wait
+            must go the long way: it is something else, is to be compressed, has to wait, or
+            others are to have a turn before (:func:`dualws.hot.others_turn`)
         :raises WebSocketClosed: it is closed
         """
-        if self.behind or self.deflate is not None:
+        if self.behind or self.deflate is not None or turns.is_due():
             return None
         if type(data) is str:
+            turns.others_turn()
             return self.write(build(TEXT, data.encode()))
-        return self.write(build(BINARY, data)) if type(data) is bytes else None
+        if type(data) is bytes:
+            turns.others_turn()
+            return self.write(build(BINARY, data))
+        return None
 
     def send_nowait(self, frame: Outgoing) -> bool:
         """Send a frame, or end the connection (1008) if its peer reads too slowly for it.

@@ -1,9 +1,10 @@
 """One answer for all that ask at the same moment.
 
-Law: *nobody waits for somebody who has gone*. The first that asks leads: it gives way once, so
-that others of the same burst can queue up, and asks for all of them. Who comes meanwhile waits
-for the next leader, which is the first of those. Whoever leads and fails, or is killed, leaves
-those that it was asking for without an answer, which they then get by themselves.
+Law: *nobody waits for somebody who has gone*. The first that asks leads: it gives way, so that
+others of the same burst can queue up, and again for as long as that brings more, and asks for
+all of them. Who comes meanwhile waits for the next leader, which is the first of those. Whoever
+leads and fails, or is killed, leaves those that it was asking for without an answer, which they
+then get by themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ logger = logging.getLogger("dualws.handler")
 
 #: Questions that are asked at once: databases have limits for the variables of a query.
 MOST = 500
+#: Seconds for which who leads gives way: once, and in a burst again. Greenlets need no more than
+#: their turn, threads the time to get theirs.
+PAUSES = (0.0, 0.001, 0.001, 0.001, 0.001)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -83,7 +87,12 @@ class Combiner(Generic[Group, Question, Answer]):
     ) -> None:
         batch: list[_Seat[Question, Answer]] = []
         try:
-            time.sleep(0)
+            size = 0
+            for pause in PAUSES:
+                if not size < len(queue) < MOST:
+                    break
+                size = len(queue)
+                time.sleep(pause)
             with self._lock:
                 batch = queue[:MOST]
                 del queue[:MOST]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from dualws.hot.pure import turns
+from dualws.hot.pure.turns import is_due
 from dualws.protocol.frames import BINARY, TEXT, build
 from dualws.sentinels import ENDED, WAIT, Sentinel
 
@@ -218,15 +218,11 @@ class Connection:
             others are to have a turn before (:func:`dualws.hot.others_turn`)
         :raises WebSocketClosed: it is closed
         """
-        if self.behind or self.deflate is not None or turns.is_due():
+        if self.behind or self.deflate is not None or is_due():
             return None
         if type(data) is str:
-            turns.others_turn()
             return self.write(build(TEXT, data.encode()))
-        if type(data) is bytes:
-            turns.others_turn()
-            return self.write(build(BINARY, data))
-        return None
+        return self.write(build(BINARY, data)) if type(data) is bytes else None
 
     def send_nowait(self, frame: Outgoing) -> bool:
         """Send a frame, or end the connection (1008) if its peer reads too slowly for it.

@@ -17,8 +17,12 @@ _sent = 0
 
 
 def is_due() -> bool:
-    """Whether others are to have a turn before one more message: :func:`others_turn` says so."""
-    return _sent + 1 >= SENDS
+    """Whether others are to have a turn before this message, as :func:`others_turn` will say."""
+    global _sent
+    if _sent + 1 >= SENDS:
+        return True
+    _sent += 1
+    return False
 
 
 def others_turn(size: int = 0) -> bool:

@@ -160,12 +160,13 @@ class ReadingWaiter:
         """Wait for :meth:`wake`; False when *timeout* (seconds) passed first."""
         if _thread.get_ident() != self._ident:
             self._enter_thread()
-        transport = self._transport
         with self._mutex:
             if self._woken:
                 self._woken = False
                 return True
-            reading = self._reading = transport.lent and self._poll is not None
+            reading = self._reading = self._transport.lent and (
+                self._poll is not None or self._prepare()
+            )
             if not reading:
                 self._parked = True
         if reading:
@@ -212,6 +213,10 @@ class ReadingWaiter:
         if self._gate is None:
             self._gate = _thread.allocate_lock()
             self._gate.acquire()
+
+    def _prepare(self) -> bool:
+        """Get ready to poll, which few of many silent sockets' threads ever do; False when the
+        process has no descriptor left for it."""
         try:
             bell = _bells.bell
             if bell is None:
@@ -221,9 +226,10 @@ class ReadingWaiter:
             poll.register(bell.descriptor, select.POLLIN)
             poll.register(descriptor, select.POLLIN)
         except (OSError, ValueError):
-            return  # no descriptor left, or a closed socket: the loop reads
+            return False  # or the socket is closed
         self._bell = bell
         self._poll = poll.poll
+        return True
 
     def _wait_at_gate(self, timeout: float | None) -> bool:
         assert self._gate is not None

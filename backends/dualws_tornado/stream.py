@@ -290,11 +290,13 @@ class Stream(IOStream):
             return "414 URI Too Long"
         return "431 Request Header Fields Too Large"
 
-    def release(self) -> tuple[socket.socket, bytes]:
+    def release(self, *, watched: bool = False) -> tuple[socket.socket, bytes]:
         """Give up the socket: returns it and what the client had sent beyond the request.
 
         Only after ``HTTP1Connection.detach()``, in the loop's thread.
 
+        :param watched: the caller watches it for reading at once, which is cheaper where the loop
+            still does: that is left as it is, to be replaced
         :raises ConnectionError: the client has gone
         """
         if self.closed() or self.writing():
@@ -304,7 +306,21 @@ class Stream(IOStream):
         assert isinstance(early, asyncio.Future)
         if self.closed() and not (early.done() and early.exception() is None):
             raise ConnectionAbortedError("the client has gone")
-        self.io_loop.remove_handler(self.fileno())
+        self._leave_loop(watched)
         sock, self.socket = self.socket, None  # type: ignore[assignment]  # as its close does
         self._closed = True
         return sock, early.result() if early.done() else b""
+
+    def _leave_loop(self, watched: bool) -> None:
+        loop: Any = self.io_loop
+        descriptor = self.socket.fileno()
+        if (
+            watched
+            and descriptor in getattr(loop, "readers", ())
+            and descriptor not in loop.writers
+        ):
+            # Tornado forgets what asyncio goes on to watch.
+            loop.readers.discard(descriptor)
+            loop.handlers.pop(descriptor, None)
+        else:
+            loop.remove_handler(descriptor)

@@ -103,7 +103,7 @@ class TlsStream(Stream):
         # From here on the refusal speaks TLS on this connection.
         self._released = True
 
-    def release(self) -> tuple[socket.socket, bytes]:
+    def release(self, *, watched: bool = False) -> tuple[socket.socket, bytes]:
         """Give up the socket, and what the client has sent, decrypted."""
         self._released = True
         sock, early = super().release()

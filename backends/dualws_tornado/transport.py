@@ -55,6 +55,8 @@ class Transport(SocketTransport):
         self._parting: tuple[OSError | None] | None = None
         self._waiter: ReadingWaiter | None = None
         self._reading = False
+        #: it is watched for reading, which has not begun
+        self._ahead = False
         self._writing = False
         self._ended = ended
 
@@ -128,10 +130,31 @@ class Transport(SocketTransport):
             super().pause_reading()
 
     def resume_reading(self) -> None:
-        if self._lent:
-            self._paused = False
-        else:
-            super().resume_reading()
+        with self._lock:
+            watched = self._ahead and not self._early
+            self._ahead = False
+            if self._lent or watched:
+                self._paused = False
+                return
+        super().resume_reading()
+
+    def watch_ahead(self) -> None:
+        """Watch the socket while reading is still paused; in the loop's thread.
+
+        What comes too soon ends that. Else the loop need not be woken to begin.
+        """
+        self._ahead = self._reading = True
+        self._watch(self._loop.add_reader, self._on_first)
+
+    def _on_first(self) -> None:
+        with self._lock:
+            self._ahead = False
+            too_soon = self._paused and not self._discarding
+        if too_soon:
+            self._watch_reading(False)
+            return
+        self._watch(self._loop.add_reader, self._on_readable)
+        self._on_readable()
 
     def _watch_reading(self, on: bool) -> None:
         if on and self._lent and not self._closed:

@@ -118,8 +118,11 @@ class Upgrade:
 
     def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport | TlsTransport:
         stream = channel.detach()
-        sock, early = stream.release()
-        return self._server.adopt(sock, owner, early, stream.engine)
+        sock, early = stream.release(watched=stream.engine is None)
+        transport = self._server.adopt(sock, owner, early, stream.engine)
+        if isinstance(transport, Transport):
+            transport.watch_ahead()
+        return transport
 
     def _leave_http(self, act: Callable[[Channel], T], undo: Callable[[T], object]) -> T:
         """What *act* returns, which takes the connection out of HTTP in the loop's thread.

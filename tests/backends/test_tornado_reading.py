@@ -221,6 +221,21 @@ def test_without_a_descriptor_the_loop_reads(monkeypatch: pytest.MonkeyPatch, ec
             assert not case.reads()
 
 
+def test_a_thread_whose_socket_is_silent_holds_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    bells: list[reading.Bell] = []
+    make = reading.Bell
+    monkeypatch.setattr(reading, "Bell", lambda: bells.append(make()) or bells[-1])
+    again = Case(case.server, case.echo)
+    with again.client:
+        waiting = again.ws.connection
+        eventually(lambda: waiting._waiter and waiting._waiter.parked, what="it does not wait")
+        assert bells == []
+        again.lend()
+        assert len(bells) == 1
+
+
 def test_looks_end_when_all_is_quiet_and_begin_again(
     monkeypatch: pytest.MonkeyPatch, case: Case, echo: Echo
 ) -> None:

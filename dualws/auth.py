@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.apps import apps
 from django.db import router, transaction
 from django.http import HttpRequest
+from django.utils.functional import LazyObject
 
 from dualws.database import release_connections
 
@@ -59,6 +60,9 @@ def identify(request: HttpRequest) -> Identity | None:
         return None
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
+    if isinstance(user, LazyObject):
+        # It is loaded now. What is looked up through the lazy object takes ten times as long.
+        user = user._wrapped
     session = getattr(request, "session", None)
     known = isinstance(user, get_user_model())
     pk = _key_of(user) if known else None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import re
 from collections.abc import Hashable
 from datetime import datetime
@@ -32,6 +33,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import import_string
 
 from dualws.combining import Combiner
 from dualws.contract import ENVIRON_WEBSOCKET, Server
@@ -207,13 +209,17 @@ def _user_key(data: dict[str, Any]) -> Any:
     """The primary key of the user who is signed in; None when it is to be left to Django."""
     try:
         path = data[auth.BACKEND_SESSION_KEY]
-        if path in settings.AUTHENTICATION_BACKENDS:
-            backend: Any = type(auth.load_backend(path))
-            if backend.get_user is ModelBackend.get_user:
-                return auth.get_user_model()._meta.pk.to_python(data[auth.SESSION_KEY])
+        listed = path in settings.AUTHENTICATION_BACKENDS
+        if listed and _backend(path).get_user is ModelBackend.get_user:
+            return auth.get_user_model()._meta.pk.to_python(data[auth.SESSION_KEY])
     except Exception:
         return None  # Django says what is wrong
     return None
+
+
+@functools.cache
+def _backend(path: str) -> Any:
+    return import_string(path)
 
 
 # -- afterwards: in each request's own thread or greenlet again --------------------------------
@@ -234,7 +240,7 @@ def _put(request: HttpRequest, found: _Found) -> None:
 
 def _is_signed_in(request: HttpRequest, user: Any) -> bool:
     """Whether Django would take *user* as it is; else it decides."""
-    backend: Any = auth.load_backend(request.session[auth.BACKEND_SESSION_KEY])
+    backend = _backend(request.session[auth.BACKEND_SESSION_KEY])()
     if not backend.user_can_authenticate(user) or not hasattr(user, "get_session_auth_hash"):
         return False
     known: Any = request.session.get(auth.HASH_SESSION_KEY)

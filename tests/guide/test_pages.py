@@ -102,6 +102,26 @@ def test_sessions(serve_page: Callable[..., LiveServer], name: str) -> None:
     assert member.session() == {"cart": ["tea", "milk"], "last_word": "thanks"}
 
 
+def test_reconnect_storms(share_app: Serve, key: str) -> None:
+    (block,) = (
+        block
+        for block in BLOCK.finditer((GUIDE / "sessions.md").read_text())
+        if block["name"] == "guide_settings.py"
+    )
+    settings: dict[str, object] = {}
+    exec(block["code"], settings)  # the page's own
+    env = {"DUALWS_TEST_SETTINGS": json.dumps({"MIDDLEWARE": settings["MIDDLEWARE"]})}
+    server = share_app("support.project.wsgi", env=env)
+    member = Member(server, key)
+    server.get("/together/watch/", key=key)
+    with member.open("/together/who/") as client:
+        assert json.loads(answer(client))["name"] == key
+    assert server.get_json("/notes/", key=key, count=2) == [
+        ["django_session", 1],
+        ["auth_user", 1],
+    ]
+
+
 def test_security(serve_page: Callable[..., LiveServer]) -> None:
     server = serve_page(
         "security",

@@ -289,6 +289,27 @@ def test_requests_for_different_hosts_are_not_answered_together(
     assert waiting.result(TIMEOUT) == person(f"{key}-0", here.key)
 
 
+def test_requests_for_different_databases_are_not_answered_together(
+    serve_together: Serve, pool: ThreadPoolExecutor, key: str
+) -> None:
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}
+    server = serve_together(
+        before=[f"{HERE}.choosing"],
+        DATABASE_ROUTERS=[f"{HERE}.Router"],
+        DATABASES={"default": sqlite, "elsewhere": sqlite},
+    )
+    here, there = members(server, key, 2)
+    server.get("/together/watch/", key=key, hold=f"{key}-hold", how="wait")
+    waiting = pool.submit(asks(server, here))
+    assert server.get_json("/notes/", key=f"{key}-hold", count=1) == ["held"]
+    # Would wait otherwise.
+    told = asks(server, there, f"{WHO}?database=elsewhere")()
+    assert told == person(f"{key}-1", there.key)
+    assert not waiting.done()
+    server.get("/release/", key=f"{key}-hold")
+    assert waiting.result(TIMEOUT) == person(f"{key}-0", here.key)
+
+
 def test_when_the_query_for_many_fails_everybody_asks_alone(
     server: LiveServer, pool: ThreadPoolExecutor, key: str
 ) -> None:

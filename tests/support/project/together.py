@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +187,26 @@ def replacing(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
         return get_response(request)
 
     return replace
+
+
+_chosen = threading.local()
+
+
+def choosing(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
+    """Middleware by which a request says what database is its own."""
+
+    def choose(request: HttpRequest) -> HttpResponseBase:
+        _chosen.alias = request.GET.get("database")
+        return get_response(request)
+
+    return choose
+
+
+class Router:
+    """Sends a request to its own database."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return getattr(_chosen, "alias", None)
 
 
 urlpatterns = [

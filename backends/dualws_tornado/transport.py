@@ -131,18 +131,21 @@ class Transport(SocketTransport):
 
     def resume_reading(self) -> None:
         with self._lock:
-            watched = self._ahead and not self._early
-            self._ahead = False
+            watched, self._ahead = self._ahead, False
             if self._lent or watched:
                 self._paused = False
                 return
         super().resume_reading()
 
     def watch_ahead(self) -> None:
-        """Watch the socket while reading is still paused; in the loop's thread.
+        """Watch the socket while reading is still paused; in the loop's thread, which watches it
+        for what had it before.
 
         What comes too soon ends that. Else the loop need not be woken to begin.
         """
+        if self._early:  # comes first, however much waits in the socket
+            self._loop.remove_reader(self.descriptor)
+            return
         self._ahead = self._reading = True
         self._watch(self._loop.add_reader, self._on_first)
 

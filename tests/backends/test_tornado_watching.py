@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -102,6 +103,20 @@ def test_what_comes_while_reading_is_paused_stays_in_the_socket(
     assert application.owner.received.empty()
     transport.resume_reading()
     assert application.owner.received.get(timeout=TIMEOUT) == b"too soon"
+
+
+def test_what_came_with_the_request_comes_first(server: InsideServer, application: Paused) -> None:
+    go_on = threading.Event()
+    with server.connect() as client:
+        client.send_request("GET", "/", *ASK, body=b"first")
+        transport = application.transports.get(timeout=TIMEOUT)
+        # The loop sees at the same time that it is to read, and that there is something.
+        server.server.runtime.call_soon(lambda: go_on.wait(TIMEOUT))
+        client.send(b"second")
+        transport.resume_reading()
+        go_on.set()
+        assert application.owner.received.get(timeout=TIMEOUT) == b"first"
+        assert application.owner.received.get(timeout=TIMEOUT) == b"second"
 
 
 def test_reading_pauses_as_ever(

@@ -6,6 +6,7 @@ test runner, or by pytest, in a process of its own; its database is SQLite in me
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,14 @@ def django_tests(folder: Path, *labels: str, **env: str) -> None:
 @pytest.mark.parametrize("name", IN_PROCESS)
 def test_the_client_in_process(tmp_path: Path, name: str) -> None:
     django_tests(tmp_path, f"testing.inprocess.{name}")
+
+
+@pytest.mark.parametrize("name", ["inprocess.Handshakes", "inprocess.Committed", "live"])
+def test_sessions_and_users_may_be_loaded_together(tmp_path: Path, backend: str, name: str) -> None:
+    people = ("django.contrib.sessions.middleware.Session", "dualws.auth_middleware.Authentication")
+    settings = {"MIDDLEWARE": [f"{one}Middleware" for one in people]}
+    env = {"DUALWS_TEST_SETTINGS": json.dumps(settings), "DUALWS_BACKEND": backend}
+    django_tests(tmp_path, f"testing.{name}", **env)
 
 
 def test_the_scenarios_in_process(tmp_path: Path) -> None:

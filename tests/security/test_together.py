@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.crowd import answer
+from support.crowd import answer, knock
 from support.frames import handshake, read_frame
 from support.member import Member
 from support.raw import Head, RawClient
@@ -150,27 +150,11 @@ def test_everybody_is_who_they_are_however_many_come_at_once(
                 cookies, expected = [member.header], person(str(member.name), member.key)
                 if number % 9 == 8:
                     cookies, expected = [], nobody
-                send_handshake(server, client, cookies)
+                knock(client, WHO, server.netloc, *cookies)
                 clients.append((client, expected))
             for client, expected in clients:
                 assert client.read_head().status == 101
                 assert json.loads(answer(client)) == expected
-
-
-def send_handshake(
-    server: LiveServer, client: RawClient, cookies: Sequence[tuple[str, str]]
-) -> None:
-    """Ask for a websocket without waiting for the answer."""
-    client.send_request(
-        "GET",
-        WHO,
-        ("Host", server.netloc),
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
-        ("Sec-WebSocket-Version", "13"),
-        *cookies,
-    )
 
 
 def change(server: LiveServer, statement: str, *values: object) -> None:

@@ -40,6 +40,20 @@ def open_socket(
     return client
 
 
+def knock(client: RawClient, path: str, host: str, *headers: tuple[str, str]) -> None:
+    """Ask for a websocket without waiting for the answer."""
+    client.send_request(
+        "GET",
+        path,
+        ("Host", host),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ("Sec-WebSocket-Version", "13"),
+        *headers,
+    )
+
+
 def ask(client: RawClient, message: bytes = b"?") -> str:
     """Send a message and read the answer."""
     client.send(build(TEXT, message))

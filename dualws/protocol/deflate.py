@@ -1,9 +1,10 @@
 """permessage-deflate (RFC 7692): agreeing on it, compressing, inflating.
 
 Law: memory is held only where both sides agreed to keep the context. Without context
-takeover a compressor and an inflater live for one message, so an idle connection holds
-neither. Inflating never produces more than the caller has room for, and one byte: the
-caller sees that a message is too large before it costs more than the limit.
+takeover a compressor and an inflater live for one message, or belong to the process
+(:mod:`dualws.hot`), so an idle connection holds neither. Inflating never produces more than
+the caller has room for, and one byte: the caller sees that a message is too large before it
+costs more than the limit.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -21,6 +23,7 @@ from dualws.sentinels import ENDED, WAIT
 from support.frames import build
 from support.noted import Case
 from support.stream_model import Compression, expect
+from support.timing import TIMEOUT
 
 TEXT, BINARY, RSV1 = 1, 2, 4
 KEY = b"\x37\xfa\x21\x3d"
@@ -109,6 +112,24 @@ def test_either_core_inflates_to_the_same_bytes(data: bytes, room: int, bits: in
     message = compiled.inflate_short(data, room)
     if message is not None or len(data) <= 8192:
         assert message == twin.inflate_short(data, room)
+
+
+@both
+def test_a_library_that_is_not_found_leaves_it_to_python() -> None:
+    code = (
+        "import zlib; zlib.__file__ = '/nowhere.so'; from dualws import hot; "
+        "print(hot.COMPILED, hot.Deflate)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DUALWS_PURE_PYTHON": "0"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=True,
+    )
+    assert run.stdout.split(maxsplit=1)[0] == "True"
+    assert "dualws.hot.pure.deflate.Deflate" in run.stdout
 
 
 @both

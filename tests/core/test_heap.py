@@ -48,4 +48,4 @@ def test_the_collector_looks_less_often_unless_the_project_chose(
 ) -> None:
     choice = "gc.set_threshold(900, 9, 8)" if chosen else "pass"
     code = f"import gc; from dualws import heap; {choice}; heap.freeze(); print(gc.get_threshold())"
-    assert python(tmp_path, "-c", code).stdout.startswith("(900, 9, 8)" if chosen else "(5000, ")
+    assert python(tmp_path, "-c", code).stdout.startswith("(900, 9, 8)" if chosen else "(5000, 4, ")

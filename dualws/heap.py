@@ -30,7 +30,8 @@ _LARGE = 4 * 1024 * 1024
 #: among those that are older, and how many of those one among all: that comes a little sooner than
 #: by Python's own 700, 10 and 10, as the objects of websockets that have closed are found by it.
 _LOOKS = 5_000, 4, 3
-_pythons_own = gc.get_threshold()
+#: What they are in a Python that nobody has told otherwise: up to 3.12, and later.
+_PYTHONS_OWN = (700, 10, 10), (2000, 10, 10), (2000, 10, 0)
 
 
 def keep_freed() -> None:
@@ -54,7 +55,7 @@ def freeze(*, shared: bool = False) -> None:
     if not shared:
         gc.collect()
     gc.freeze()
-    if gc.get_threshold() == _pythons_own and 0 < _pythons_own[0] < _LOOKS[0]:
+    if gc.get_threshold() in _PYTHONS_OWN:
         gc.set_threshold(*_LOOKS)
 
 

@@ -72,6 +72,18 @@ def loop(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return []
 
 
+def iterates(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """The same as a loop over the websocket, and asks once more when that has ended."""
+    ws = environ["wsgi.websocket"]
+    for message in ws:
+        ws.send(message)
+    try:
+        ws.receive()
+    except WebSocketError:
+        note("iterates", "WebSocketError")
+    return []
+
+
 def log(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Wait for ``count`` notes of ``key``."""
     query = dict(urllib.parse.parse_qsl(environ["QUERY_STRING"]))
@@ -86,13 +98,14 @@ _resource = Resource(
 
 
 class Programs:
-    """The resource, and beside it a function that takes what comes."""
+    """The resource, and beside it functions that take what comes."""
 
     app_protocol = staticmethod(_resource.app_protocol)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/loop":
-            return loop(environ, start_response)
+        function = {"/loop": loop, "/iterates": iterates}.get(environ["PATH_INFO"])
+        if function is not None:
+            return function(environ, start_response)
         answer: Iterable[bytes] = _resource(environ, start_response)
         return answer
 

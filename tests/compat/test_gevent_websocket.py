@@ -95,5 +95,10 @@ def test_plain_functions(programs: LiveServer) -> None:
         assert seen == f"/loop {programs.url('').rstrip('/')} 13"
         client.send("x")
         assert client.recv(TIMEOUT) == "x"
+    with connect(programs.url("/iterates", "ws")) as client:
+        for message in ("x", "y"):
+            client.send(message)
+            assert client.recv(TIMEOUT) == message
+    assert programs.get_json("/log", key="iterates", count=1) == ["WebSocketError"]
     assert programs.get("/nothing").status == 500
     programs.expect_traceback("Exception: No apps defined")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -26,8 +26,9 @@ from dualws import hot
 from dualws.connection import Connection
 from dualws.hot import pure
 from dualws.protocol.stream import Stream
-from dualws.sentinels import ENDED, WAIT
+from dualws.sentinels import WAIT
 from dualws.transport import SocketTransport
+from support.cuts import check_cuts, received
 from support.frames import build
 from support.noted import Case
 from support.stream_model import expect
@@ -78,38 +79,6 @@ def test_both_have_the_same_names() -> None:
 # -- receiving ---------------------------------------------------------------------
 
 
-def received(connection: Connection) -> list[object]:
-    """What there is to take; "end" where it ends."""
-    found: list[object] = []
-    while (message := connection.take(None)) is not WAIT:
-        if message is ENDED:
-            return [*found, "end"]
-        found.append(message)
-    return found
-
-
-def check(data: bytes, cuts: Iterable[int]) -> None:
-    """What a handler is given of *data*, cut there, is what the model makes of it."""
-    case = Case(max_message_size=MAX_SIZE)
-    found: list[object] = []
-    start = 0
-    for cut in [*cuts, len(data)]:
-        case.connection.data_received(data[start:cut])
-        found += received(case.connection)
-        start = cut
-    wanted = expect(data, MAX_SIZE)
-    messages = [event for event in wanted if isinstance(event, str | bytes)]
-    assert [item for item in found if item != "end"] == messages
-    last = wanted[-1] if wanted else None
-    if isinstance(last, tuple) and last[0] in ("close", "fail"):
-        assert case.connection.close_code in ([last[1]] if last[0] == "close" else last[1])
-    else:
-        assert case.connection.close_code is None
-    assert case.connection.bytes_in == len(data)
-    assert case.connection.messages_in == len(messages)
-    assert case.connection._inbox_bytes == 0
-
-
 PAYLOADS = st.one_of(
     st.text(alphabet="aß€𝄞\x00", max_size=60).map(str.encode),
     st.sampled_from([b"\xc0\xaf", b"\xed\xa0\x80", b"ok\xf4\x90\x80\x80", b"\xe2\x82", b"\xff"]),
@@ -134,11 +103,7 @@ def frames(draw: st.DrawFn) -> bytes:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(frames(), max_size=5).map(b"".join), st.data())
 def test_every_cut_of_any_frames(data: bytes, source: st.DataObject) -> None:
-    check(data, [])
-    check(data, range(1, len(data)))
-    for _ in range(3):
-        cuts = source.draw(st.lists(st.integers(0, len(data)), max_size=4))
-        check(data, sorted(cuts))
+    check_cuts(lambda: Case(max_message_size=MAX_SIZE), data, expect(data, MAX_SIZE), source)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 125, 126, 127, 65535, 65536, 70000])

@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualws import hot
-from dualws.connection import Connection
 from dualws.hot import pure
 from dualws.protocol.deflate import Agreement, Deflate
-from dualws.sentinels import ENDED, WAIT
+from support.cuts import check_cuts, received
 from support.frames import build
 from support.noted import Case
 from support.stream_model import Compression, expect
@@ -153,35 +151,6 @@ def test_a_message_that_does_not_compress_is_not_lost() -> None:
 # -- in a connection ---------------------------------------------------------------
 
 
-def received(connection: Connection) -> list[object]:
-    """What there is to take."""
-    found: list[object] = []
-    while (message := connection.take(None)) is not WAIT and message is not ENDED:
-        found.append(message)
-    return found
-
-
-def check(data: bytes, cuts: Iterable[int]) -> None:
-    """What a handler is given of *data*, cut there, is what the model makes of it."""
-    case = Case(deflate=deflate(theirs=15), max_message_size=MAX_SIZE)
-    found: list[object] = []
-    start = 0
-    for cut in [*cuts, len(data)]:
-        case.connection.data_received(data[start:cut])
-        found += received(case.connection)
-        start = cut
-    wanted = expect(data, MAX_SIZE, Compression(takeover=False, bits=15))
-    messages = [event for event in wanted if isinstance(event, str | bytes)]
-    assert found == messages
-    last = wanted[-1] if wanted else None
-    if isinstance(last, tuple) and last[0] in ("close", "fail"):
-        assert case.connection.close_code in ([last[1]] if last[0] == "close" else last[1])
-    else:
-        assert case.connection.close_code is None
-    assert case.connection.messages_in == len(messages)
-    assert case.connection._inbox_bytes == 0
-
-
 PAYLOADS = st.one_of(
     st.text(alphabet="aß€𝄞\x00", max_size=60).map(str.encode),
     st.sampled_from([b"\xc0\xaf", b"\xed\xa0\x80", b"ok\xf4\x90\x80\x80", b"\xe2\x82", b"\xff"]),
@@ -207,11 +176,12 @@ def frames(draw: st.DrawFn) -> bytes:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(frames(), max_size=5).map(b"".join), st.data())
 def test_every_cut_of_any_frames(data: bytes, source: st.DataObject) -> None:
-    check(data, [])
-    check(data, range(1, len(data)))
-    for _ in range(3):
-        cuts = source.draw(st.lists(st.integers(0, len(data)), max_size=4))
-        check(data, sorted(cuts))
+    check_cuts(
+        lambda: Case(deflate=deflate(theirs=15), max_message_size=MAX_SIZE),
+        data,
+        expect(data, MAX_SIZE, Compression(takeover=False, bits=15)),
+        source,
+    )
 
 
 def test_what_is_inflated_is_one_peers_turn() -> None:

@@ -313,8 +313,11 @@ def test_a_leader_that_is_killed_leaves_nobody_waiting(
     server: LiveServer, pool: ThreadPoolExecutor, key: str
 ) -> None:
     first, *others = members(server, key, 5)
-    failed = lambda: ask_who(server, first.header)[0].status  # noqa: E731  # for burst()
-    asking = burst(server, pool, key, failed, [asks(server, m) for m in others], how="exit")
+
+    def fails() -> int:
+        return ask_who(server, first.header)[0].status
+
+    asking = burst(server, pool, key, fails, [asks(server, m) for m in others], how="exit")
     assert asking[0].result(TIMEOUT) == 500
     told = [one.result(TIMEOUT) for one in asking[1:]]
     assert told == [person(str(m.name), m.key) for m in others]

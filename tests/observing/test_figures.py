@@ -211,7 +211,7 @@ def test_figures_of_others_that_cannot_be_had(observe: Observe, tmp_path: Path) 
         503,
         b"the figures of the other workers are not to be had\n",
     )
-    assert "figures cannot be shared with other workers" in observed.server.stderr.text()
+    assert observed.server.stderr.wait_for("figures cannot be shared with other workers")
     (tmp_path / "elsewhere").rename(tmp_path / "figures")
     assert observed.get("/metrics").status == 200
 

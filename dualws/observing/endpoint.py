@@ -79,10 +79,9 @@ class Endpoint:
         """The server has ended; its last figures are left to the other workers."""
         with self._writing:
             self._stopped = True
-            shared, self._shared = self._shared, None
-            if shared is not None:
+            if self._shared is not None:
                 try:
-                    shared.leave(self._own())
+                    self._shared.leave(self._own())
                 except OSError as error:
                     _logger.warning("the last figures are not left to other workers: %s", error)
 
@@ -154,7 +153,7 @@ class Endpoint:
         while not self._stopped:
             begun = time.monotonic()
             with self._writing:
-                if self._shared is None:
+                if self._stopped or self._shared is None:
                     return
                 try:
                     self._shared.write(self._own())
@@ -170,10 +169,11 @@ class Endpoint:
         return seeing.figures()
 
     def _all(self) -> Figures | None:
-        """The figures of all workers; None once this one's are left to the others."""
+        """The figures of all workers; None once the only one has ended."""
         with self._writing:
             if self._stopped:
-                return None
+                # Who was connected to a worker that ends is answered all the same.
+                return None if self._shared is None else self._shared.others()
             # Within: figures that were taken before may be written down after newer ones.
             figures = self._own()
             if self._shared is not None:
@@ -200,7 +200,7 @@ class Endpoint:
         shared = self._shared
         if answer[0] != 200 and shared is not None:
             # Where the others' figures are not to be had, none is known to be ready.
-            with contextlib.suppress(OSError):
+            with self._writing, contextlib.suppress(OSError):
                 if shared.others().gauges.get("dualws_workers_ready", 0):
                     return 200, "ready\n"
         return answer

@@ -81,6 +81,7 @@ class Shared:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._descriptor = descriptor
         self._mine = Path(name)
+        self._left = False
 
     def write(self, figures: Figures) -> None:
         """Write this worker's figures down."""
@@ -89,12 +90,16 @@ class Shared:
         _write(self._mine.with_suffix(".json"), figures.as_dict())
 
     def others(self) -> Figures:
-        """The sum of all other workers': the live ones', and what the ended ones have counted."""
+        """The sum of all other workers': the live ones', and what the ended ones have counted.
+
+        Once this one has left, it is among the ended ones, and changes nothing: its process may
+        end at any point.
+        """
         total = Figures()
         with self._locked():
             ended = Figures(**_read(self._folder / _ENDED))
             for lock in self._folder.glob("*.lock"):
-                if lock == self._mine:
+                if lock == self._mine and not self._left:
                     continue
                 written = lock.with_suffix(".json")
                 # First: its last figures are written before it lets go of the lock.
@@ -104,6 +109,8 @@ class Shared:
                     total.add(figures)
                     continue
                 ended.add(figures, gauges=False)
+                if self._left:
+                    continue
                 # The sum first: a worker that is killed here is counted twice at worst.
                 _write(self._folder / _ENDED, ended.as_dict())
                 written.unlink(missing_ok=True)
@@ -116,6 +123,7 @@ class Shared:
         try:
             self.write(figures)
         finally:
+            self._left = True
             os.close(self._descriptor)
 
     @contextlib.contextmanager

@@ -71,6 +71,19 @@ def test_who_cannot_write_its_last_figures_has_left(
     assert (seen.counters, seen.gauges) == ({"a_total": 1}, {})
 
 
+def test_who_has_left_tells_of_all_with_itself_among_the_ended(tmp_path: Path) -> None:
+    """A scrape may reach a worker that ends."""
+    first, second = Shared(str(tmp_path)), Shared(str(tmp_path))
+    first.write(Figures({"a_total": 1}, {"b": 2}))
+    second.leave(Figures({"a_total": 5}, {"b": 3}))
+    told_by_second = Figures({"a_total": 6}, {"b": 2})
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert second.others() == told_by_second
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert first.others() == Figures({"a_total": 5})
+    assert second.others() == told_by_second
+
+
 def test_who_lives_is_not_taken_for_a_file_that_nobody_wants(tmp_path: Path) -> None:
     """Temporary folders are cleaned of what is old."""
     worker = Shared(str(tmp_path))

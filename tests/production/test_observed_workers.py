@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -50,17 +51,20 @@ class Observed:
 
     def until(self, **wanted: float) -> dict[str, float]:
         """The figures once *wanted* are among them, whoever answers."""
+        seen: dict[str, float] = {}
 
-        def look() -> dict[str, float] | None:
-            try:
-                figures = self.figures()
-            except (OSError, EOFError):
-                return None
-            return figures if all(figures.get(k) == v for k, v in wanted.items()) else None
+        def look() -> bool:
+            with contextlib.suppress(OSError, EOFError):
+                seen.clear()
+                seen.update(self.figures())
+            return all(seen.get(k) == v for k, v in wanted.items())
 
-        found = eventually(look, what=f"the figures never were {wanted}")
-        assert found is not None
-        return found
+        try:
+            eventually(look, what=f"the figures never were {wanted}")
+        except AssertionError as error:
+            error.add_note(f"the last: {seen}")
+            raise
+        return seen
 
 
 @pytest.fixture
@@ -129,6 +133,24 @@ def test_ready_while_one_worker_is(start: Start) -> None:
     observed.fleet.wait_for_others(old)
     observed.until(dualws_workers_ready=2)
     assert observed.get("/ready").status == 200
+
+
+def test_whoever_ends_answers_for_the_others(start: Start) -> None:
+    observed = start(workers=2)
+    observed.until(dualws_workers_ready=2)
+    old = observed.fleet.workers()
+    observed.fleet.signal(signal.SIGHUP)
+    answers = []
+
+    def all_are_new() -> bool:
+        for _ in range(20):
+            # A connection that had not been accepted ends with the worker's socket.
+            with contextlib.suppress(OSError, EOFError):
+                answers.append(observed.get("/metrics").status)
+        return not old & observed.fleet.workers()
+
+    eventually(all_are_new, what="old workers live")
+    assert set(answers) == {200}
 
 
 ATOMS = (

@@ -9,7 +9,9 @@ once, by Django's signals; the rest by a check of all sockets in one go, every
 
 from __future__ import annotations
 
+import functools
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -54,21 +56,44 @@ class Identity(NamedTuple):
 
 
 def identify(request: HttpRequest) -> Identity | None:
-    """Who is signed in; None for an anonymous request. Loads the user."""
+    """Who is signed in; None for an anonymous request. Loads the user, also for ``auser()``."""
     user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated:
+    if user is None:
+        return None
+    signed_in = user.is_authenticated
+    if isinstance(user, LazyObject):
+        user = _settle(request, user)
+    if not signed_in:
         return None
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
-    if isinstance(user, LazyObject):
-        # It is loaded now. What is looked up through the lazy object takes ten times as long.
-        user = user._wrapped
     session = getattr(request, "session", None)
     known = isinstance(user, get_user_model())
     pk = _key_of(user) if known else None
     if session is None or SESSION_KEY not in session:
         return Identity(pk, None, "")
     return Identity(pk, session.session_key, session.get(HASH_SESSION_KEY, ""))
+
+
+def _settle(request: HttpRequest, user: Any) -> Any:
+    """The user that *user*, once loaded, stands for; what is looked up through it takes ten times
+    as long.
+
+    How to load it is forgotten: Django's ways hold the request, which holds them, and only the
+    collector would find the two when the websocket has ended.
+    """
+    loaded = user._wrapped
+    vars(user)["_setupfunc"] = None
+    # Not imported here: it cannot be where django.contrib.auth is not installed.
+    middleware = sys.modules.get("django.contrib.auth.middleware")
+    ask: Any = vars(request).get("auser")
+    if isinstance(ask, functools.partial) and ask.func is getattr(middleware, "auser", None):
+        request.auser = functools.partial(_loaded, loaded)
+    return loaded
+
+
+async def _loaded(user: Any) -> Any:
+    return user
 
 
 def _key_of(user: AbstractBaseUser) -> str:

@@ -158,7 +158,7 @@ def _begin(
         failed(ws, request, error)
         ws.close()
         release_connections()
-        ws.server.handling.discard(ws.connection)
+        ws.finish()
 
 
 def _websocket_of(request: HttpRequest) -> WebSocket:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dualws import database
-from dualws.connection import ENDED, WAIT, Connection
+from dualws.connection import ENDED, WAIT
 from dualws.failures import failed
 from dualws.protocol.stream import Pong
 
@@ -48,22 +48,21 @@ class EventHandler(Protocol):
 class EventDriver:
     """Calls a handler's methods.
 
-    :param connection: the open connection
+    :param ws: the open websocket
     :param handler: what is called
     :param release: called in its thread or greenlet after each turn that may have made a
         database connection: gives them back
     """
 
-    def __init__(
-        self, connection: Connection, handler: EventHandler, release: Callable[[], object]
-    ) -> None:
-        self._connection = connection
+    def __init__(self, ws: WebSocket, handler: EventHandler, release: Callable[[], object]) -> None:
+        self._ws = ws
+        self._connection = ws.connection
         self._handler = handler
         self._release = release
         # The request's own, so that what its middleware set is still set, for every turn.
         self._context = contextvars.copy_context()
         #: the handler knows that the server is about to end
-        self._told = connection.server.draining
+        self._told = ws.server.draining
 
     def start(self) -> None:
         """Call ``opened``, then whatever has come; in a thread or greenlet that may block."""
@@ -106,7 +105,7 @@ class EventDriver:
                     1006 if code is None else code,
                     self._connection.close_reason,
                 )
-                server.handling.discard(self._connection)
+                self._ws.finish()
                 return False
             if type(event) is Pong:
                 self._call(self._handler.ponged, event.data)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from dualws import database, json_messages
 from dualws.connection import Connection
-from dualws.contract import ENVIRON_UPGRADE, Environ, Server, Upgrade
+from dualws.contract import (
+    ENVIRON_RAW_SOCKET,
+    ENVIRON_UPGRADE,
+    ENVIRON_WEBSOCKET,
+    Environ,
+    Server,
+    Upgrade,
+)
 from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.hot import others_turn
 from dualws.origin import check_origin
@@ -275,6 +282,15 @@ class WebSocket(Face):
     def after_request(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle is over, in its context."""
         self._upgrade.after(handler)
+
+    def finish(self) -> None:
+        """The handler has ended, and nothing serves this websocket any more.
+
+        Its environ lets go of it: they would hold each other until the collector finds them.
+        """
+        self.server.handling.discard(self.connection)
+        self.environ[ENVIRON_WEBSOCKET] = None
+        self.environ.pop(ENVIRON_RAW_SOCKET, None)
 
     def reserve(self, *, after: bool = False) -> None:
         """Claim what a blocking handler needs.

@@ -8,7 +8,7 @@ heap keeps for good what its threads once needed at the same time.
 
 What a process has imported before it serves lives as long as it does: to look at all of that
 again and again for something to collect took a tenth of the time of many handshakes at once. To
-look after every 700 new objects, a request's worth, took another tenth.
+look at that of the websockets that are open took another tenth.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ _KEPT = 8 * 1024 * 1024
 _LARGE = 4 * 1024 * 1024
 
 #: New objects after which the collector looks for garbage among them, how many such looks make one
-#: among those that are older, and how many of those one among all: that comes a little sooner than
-#: by Python's own 700, 10 and 10, as the objects of websockets that have closed are found by it.
-_LOOKS = 5_000, 4, 3
+#: among those that are older, and how many of those one among all: as by Python's own 700, 10 and
+#: 10 among the new ones, which an ordinary request's are (its user holds it: a large body must not
+#: wait for long), and a third as often among all, which a websocket's are until it closes. They
+#: are freed without the collector then.
+_LOOKS = 700, 30, 12
 #: What they are in a Python that nobody has told otherwise: up to 3.12, and later.
 _PYTHONS_OWN = (700, 10, 10), (2000, 10, 10), (2000, 10, 0)
 

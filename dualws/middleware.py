@@ -187,7 +187,7 @@ class WebSocketMiddleware:
             websocket.close(1011, "the handler failed")
         else:
             websocket.close()
-        websocket.server.handling.discard(websocket.connection)
+        websocket.finish()
         return ()
 
     @staticmethod
@@ -212,7 +212,7 @@ def _failed_inside(websocket: WebSocket, error: BaseException) -> Iterable[bytes
         # What was raised may be the end of another websocket, and no failure of this one.
         websocket.close()
         release_connections()
-        websocket.server.handling.discard(websocket.connection)
+        websocket.finish()
     return ()
 
 
@@ -229,24 +229,27 @@ def _accept(
     websocket: WebSocket, environ: Environ, response: _Response, start_response: StartResponse
 ) -> Iterable[bytes]:
     """Send the application's 101 response and leave its handler to the backend."""
-    handler = environ.get(ENVIRON_HANDLER)
+    # Taken out: what a websocket's environ holds is there, and looked at by the collector, for as
+    # long as the websocket is.
+    handler = environ.pop(ENVIRON_HANDLER, None)
     if handler is None:
         raise RuntimeError(
             "the application answered 101 without a websocket handler: "
             "use dualws.websocket, or accept environ['wsgi.websocket']"
         )
     try:
-        if environ.get(ENVIRON_BLOCKING, True):
+        if environ.pop(ENVIRON_BLOCKING, True):
             websocket.reserve(after=True)
-        websocket.switch(
-            environ.get(ENVIRON_SUBPROTOCOL), response.headers, environ.get(ENVIRON_COMPRESSION)
-        )
+        subprotocol = environ.pop(ENVIRON_SUBPROTOCOL, None)
+        compression = environ.pop(ENVIRON_COMPRESSION, None)
+        websocket.switch(subprotocol, response.headers, compression)
     except HandshakeError as error:
         return _refuse(error, start_response)
     except WebSocketClosed:
         logger.debug("the client left before its websocket was accepted: %s", websocket.path)
         return ()
-    environ[ENVIRON_UPGRADE].after(handler)
+    environ.pop(ENVIRON_RAW_SOCKET, None)
+    websocket.after_request(handler)
     return ()
 
 

@@ -33,7 +33,8 @@ def is_websocket(request: HttpRequest) -> bool:
 
 
 def websocket(request: HttpRequest) -> WebSocket | None:
-    """The websocket, not accepted yet; None when the client asks for none, or not correctly."""
+    """The websocket, not accepted yet; None when the client asks for none, or not correctly, and
+    once its handler has ended."""
     ws: WebSocket | None = request.META.get(ENVIRON_WEBSOCKET)
     return ws
 

@@ -67,9 +67,7 @@ class BlockingStyle:
     def run(
         self, ws: WebSocket, request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        handling = ws.server.handling
-        connection = ws.connection
-        handling.add(connection)
+        ws.server.handling.add(ws.connection)
         try:
             self._view(request, ws, *args, **kwargs)
         except BaseException as error:
@@ -77,7 +75,7 @@ class BlockingStyle:
         finally:
             ws.close()
             release_connections()
-            handling.discard(connection)
+            ws.finish()
 
 
 class AsyncStyle:
@@ -113,7 +111,7 @@ class AsyncStyle:
             failed(ws, request, error)
         finally:
             ws.close()
-            ws.server.handling.discard(ws.connection)
+            ws.finish()
 
 
 class EventStyle:
@@ -156,7 +154,7 @@ def drive(ws: WebSocket, handler: EventHandler) -> None:
     """Call *handler* for the events of *ws* from now on."""
     ws.connection.wants_pongs = True
     ws.server.handling.add(ws.connection)
-    EventDriver(ws.connection, handler, release_connections).start()
+    EventDriver(ws, handler, release_connections).start()
 
 
 def failed(ws: WebSocket, request: HttpRequest, error: BaseException) -> None:

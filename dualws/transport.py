@@ -27,6 +27,25 @@ _PATCH = 16 * 1024
 _WRITE_SIZE = 256 * 1024
 
 
+class _Nobody:
+    """The owner of a transport that is closed."""
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing comes any more."""
+
+    def eof_received(self) -> None:
+        """It has ended already."""
+
+    def drained(self) -> None:
+        """Nothing is sent any more."""
+
+    def connection_lost(self, error: OSError | None) -> None:
+        """It is lost already."""
+
+
+NOBODY = _Nobody()
+
+
 class SocketTransport(hot.Transport, ABC):
     """Implements :class:`dualws.contract.Transport` over a plain socket.
 
@@ -127,7 +146,7 @@ class SocketTransport(hot.Transport, ABC):
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                failure: OSError | None = error
+                failure: OSError | None = error.with_traceback(None)
             else:
                 failure = None
                 del self._buffer[:sent]
@@ -197,4 +216,6 @@ class SocketTransport(hot.Transport, ABC):
         self._after_read = None
         self.descriptor = -1  # another connection may have it from now on
         self._sock.close()
-        self._owner.connection_lost(error)
+        # They would hold each other until the collector finds them.
+        owner, self._owner = self._owner, NOBODY
+        owner.connection_lost(error)

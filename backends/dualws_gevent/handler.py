@@ -159,8 +159,8 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
     def _next(self, upgrade: Upgrade | None) -> bool:
         """Whether another request may be read from this connection."""
         response, self.response = self.response, None
-        if upgrade is not None and upgrade.handlers:
-            self._after = _in_turn(upgrade.handlers)
+        if upgrade is not None:
+            self._after = upgrade.take_handler()
         if self.sock is None or response is None or self._after is not None:
             return False
         if response.gone:
@@ -278,14 +278,3 @@ class UpgradableWSGIHandler(pywsgi.WSGIHandler):
         with contextlib.suppress(gevent.Timeout), gevent.Timeout(_LINGER):
             while room > 0 and (data := sock.recv(64 * 1024)):
                 room -= len(data)
-
-
-def _in_turn(handlers: list[Callable[[], object]]) -> Callable[[], object]:
-    if len(handlers) == 1:
-        return handlers[0]
-
-    def call_all() -> None:
-        for handler in handlers:
-            handler()
-
-    return call_all

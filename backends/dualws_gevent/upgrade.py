@@ -29,14 +29,13 @@ class Upgrade:
     :param handler: the connection's handler, inside the request
     """
 
-    __slots__ = ("_handler", "_live", "_runtime", "handlers")
+    __slots__ = ("_after", "_handler", "_live", "_runtime")
 
     def __init__(self, handler: UpgradableWSGIHandler) -> None:
         self._handler: UpgradableWSGIHandler | None = handler
         self._runtime = handler.server.owner.gevent_runtime
         self._live = handler.server.owner.transports
-        #: what is to be called after the WSGI cycle
-        self.handlers: list[Callable[[], object]] = []
+        self._after: Callable[[], object] | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -103,7 +102,12 @@ class Upgrade:
 
     def after(self, handler: Callable[[], object]) -> None:
         """Call *handler* once the WSGI cycle, ``close()`` included, is over."""
-        self.handlers.append(handler)
+        self._after = handler
+
+    def take_handler(self) -> Callable[[], object] | None:
+        """What is to run after the WSGI cycle."""
+        handler, self._after = self._after, None
+        return handler
 
     def end(self) -> None:
         """The WSGI cycle is over: an application that kept this object can do no harm."""

@@ -196,6 +196,7 @@ class Transport(SocketTransport):
                 return
             self.lenders.sockets.discard(self)
         super()._lost(error)
+        self._waiter = None
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(self)

@@ -79,7 +79,8 @@ class Seeing:
         :param begun: when its head had come, on the monotonic clock
         """
         websocket = environ.get(ENVIRON_WEBSOCKET)
-        if websocket is not None and websocket.accepted:
+        over = websocket is None and ENVIRON_WEBSOCKET in environ
+        if over or (websocket is not None and websocket.accepted):
             return  # seen by socket_opened()
         offer = None if websocket is None else environ.get(ENVIRON_RAW_SOCKET)
         taken = offer is not None and offer.taken

@@ -12,6 +12,7 @@ import ssl
 from dualws.contract import ConnectionOwner, Lock, Transport
 from dualws.limits.counting import Account
 from dualws.tls.engine import Engine
+from dualws.transport import NOBODY
 
 
 class TlsTransport:
@@ -128,4 +129,5 @@ class TlsTransport:
         self._owner.drained()
 
     def connection_lost(self, error: OSError | None) -> None:
-        self._owner.connection_lost(error)
+        owner, self._owner = self._owner, NOBODY
+        owner.connection_lost(error)

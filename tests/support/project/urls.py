@@ -9,6 +9,7 @@ from support.project import (
     compression,
     draining,
     ends,
+    leftovers,
     members,
     observing,
     queries,
@@ -51,4 +52,5 @@ urlpatterns = [
     path("observing/", include(observing)),
     path("addresses/", include(addresses)),
     path("together/", include(together)),
+    path("leftovers/", include(leftovers)),
 ]

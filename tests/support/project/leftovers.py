@@ -1,0 +1,37 @@
+"""What websockets that have ended leave to the collector."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
+from dualws.connection import Connection
+from dualws.faces import Face
+from dualws.tls.transport import TlsTransport
+from dualws.transport import SocketTransport
+
+
+def stop_collector(request: HttpRequest) -> HttpResponse:
+    """From now on nothing is found by it."""
+    gc.collect()
+    gc.disable()
+    return HttpResponse()
+
+
+def count(request: HttpRequest) -> HttpResponse:
+    """How many of a websocket's objects there are."""
+    found = Counter(
+        type(thing).__name__
+        for thing in gc.get_objects()
+        if isinstance(thing, Connection | Face | SocketTransport | TlsTransport)
+        # Ordinary requests leave themselves to the collector: Django has it so.
+        or (isinstance(thing, WSGIRequest) and "wsgi.websocket" in thing.META)
+    )
+    return JsonResponse(found)
+
+
+urlpatterns = [path("count/", count), path("stop-collector/", stop_collector)]

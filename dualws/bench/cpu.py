@@ -13,6 +13,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+#: Seconds that a server is looked at, and the share of a core up to which it is at rest.
+_LOOK, _AT_REST = 0.2, 0.1
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
@@ -86,6 +89,23 @@ def family(pid: int) -> list[int]:
             with contextlib.suppress(OSError):
                 found.extend(map(int, file.read_text().split()))
     return found
+
+
+def come_to_rest(pid: int, patience: float = 30.0) -> bool:
+    """Wait until the server *pid* has done what its last clients have left it to do.
+
+    :param patience: seconds, at most
+    :return: False when it was still at work then
+    """
+    end = time.monotonic() + patience
+    while True:
+        before = _total(map(of_process, family(pid)))
+        time.sleep(_LOOK)
+        used = _since(before, _total(map(of_process, family(pid))))
+        if used is None or used <= _LOOK * _AT_REST:
+            return True
+        if time.monotonic() > end:
+            return False
 
 
 def memory(pid: int) -> int | None:

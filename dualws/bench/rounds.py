@@ -114,6 +114,8 @@ def run(
                 else:
                     if number:
                         entry.turns.append(turn)
+                    # The next one has the core to itself, however long this one is at its goodbyes.
+                    cpu.come_to_rest(server.pid)
                 progress.advance(task)
     return Run(
         workload=workload,

@@ -128,6 +128,10 @@ def shake_hands(
         return _refusal(error)
     ws.request = request
     ws.identity = auth.identify(request)
+    if request.resolver_match is not None:
+        # A list for each pattern before this one, for the page that tells of a 404: they would stay
+        # for as long as the websocket.
+        request.resolver_match.tried = None
     request.META[ENVIRON_SUBPROTOCOL] = ws.choose_subprotocol(subprotocols)
     request.META[ENVIRON_HANDLER] = functools.partial(
         _begin, style, ws, request, args, kwargs, _thread.get_ident()

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from dualws.tls.transport import TlsTransport
-from support.crowd import ask, open_socket
+from support.crowd import answer, ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
 from support.member import Member
 from support.raw import RawClient
@@ -74,6 +74,13 @@ def test_so_is_one_whose_handler_fails(server: LiveServer, key: str, style: str)
         client.send(build(CLOSE, close_payload(1011)))
     server.expect_traceback(f"SystemExit: {style}")
     until_nothing(server, style)
+
+
+def test_an_open_one_does_not_keep_the_patterns_that_did_not_match(live: LiveServer) -> None:
+    with open_socket(live, "/leftovers/tried/") as client:
+        match, tried = json.loads(answer(client))
+    assert "leftovers/tried/" in match
+    assert tried is None
 
 
 def test_tls_lets_go_of_its_connection() -> None:

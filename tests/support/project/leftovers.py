@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
+from dualws import websocket
 from dualws.connection import Connection
 from dualws.faces import Face
 from dualws.tls.transport import TlsTransport
@@ -34,4 +36,14 @@ def count(request: HttpRequest) -> HttpResponse:
     return JsonResponse(found)
 
 
-urlpatterns = [path("count/", count), path("stop-collector/", stop_collector)]
+@websocket
+def tried(request: HttpRequest, ws: Any) -> None:
+    """Tells what the URLconf's other patterns have left in the request."""
+    ws.send_json([str(request.resolver_match), request.resolver_match.tried])
+
+
+urlpatterns = [
+    path("count/", count),
+    path("stop-collector/", stop_collector),
+    path("tried/", tried),
+]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from django.apps import apps
 from django.db import router, transaction
 from django.http import HttpRequest
-from django.utils.functional import LazyObject
+from django.utils.functional import LazyObject, SimpleLazyObject, empty
 
 from dualws.database import release_connections
 
@@ -56,17 +55,19 @@ class Identity(NamedTuple):
 
 
 def identify(request: HttpRequest) -> Identity | None:
-    """Who is signed in; None for an anonymous request. Loads the user, also for ``auser()``."""
+    """Who is signed in; None for an anonymous request. Loads the user."""
     user = getattr(request, "user", None)
     if user is None:
         return None
     signed_in = user.is_authenticated
-    if isinstance(user, LazyObject):
-        user = _settle(request, user)
+    _let_go_of(request, user)
     if not signed_in:
         return None
     from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 
+    if isinstance(user, LazyObject):
+        # It is loaded now. What is looked up through the lazy object takes ten times as long.
+        user = user._wrapped
     session = getattr(request, "session", None)
     known = isinstance(user, get_user_model())
     pk = _key_of(user) if known else None
@@ -75,25 +76,18 @@ def identify(request: HttpRequest) -> Identity | None:
     return Identity(pk, session.session_key, session.get(HASH_SESSION_KEY, ""))
 
 
-def _settle(request: HttpRequest, user: Any) -> Any:
-    """The user that *user*, once loaded, stands for; what is looked up through it takes ten times
-    as long.
-
-    How to load it is forgotten: Django's ways hold the request, which holds them, and only the
-    collector would find the two when the websocket has ended.
-    """
-    loaded = user._wrapped
-    vars(user)["_setupfunc"] = None
-    # Not imported here: it cannot be where django.contrib.auth is not installed.
-    middleware = sys.modules.get("django.contrib.auth.middleware")
-    ask: Any = vars(request).get("auser")
-    if isinstance(ask, functools.partial) and ask.func is getattr(middleware, "auser", None):
-        request.auser = functools.partial(_loaded, loaded)
-    return loaded
+def _let_go_of(request: HttpRequest, user: Any) -> None:
+    """Have Django's ways to load the user no longer hold *request*, which holds them: only the
+    collector would find the two when the websocket has ended."""
+    if isinstance(user, SimpleLazyObject) and user._wrapped is not empty:
+        vars(user)["_setupfunc"] = None
+    auser: Any = vars(request).get("auser")
+    if isinstance(auser, functools.partial) and auser.args == (request,):
+        request.auser = functools.partial(_weakly, auser.func, weakref.ref(request))  # type: ignore[attr-defined,unused-ignore]
 
 
-async def _loaded(user: Any) -> Any:
-    return user
+async def _weakly(auser: Callable[[Any], Any], request: weakref.ref[HttpRequest]) -> Any:
+    return await auser(request())
 
 
 def _key_of(user: AbstractBaseUser) -> str:

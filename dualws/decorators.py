@@ -162,7 +162,7 @@ def _begin(
         failed(ws, request, error)
         ws.close()
         release_connections()
-        ws.finish()
+        ws.let_go()
 
 
 def _websocket_of(request: HttpRequest) -> WebSocket:

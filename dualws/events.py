@@ -105,7 +105,7 @@ class EventDriver:
                     1006 if code is None else code,
                     self._connection.close_reason,
                 )
-                self._ws.finish()
+                self._ws.let_go()
                 return False
             if type(event) is Pong:
                 self._call(self._handler.ponged, event.data)

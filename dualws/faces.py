@@ -283,14 +283,20 @@ class WebSocket(Face):
         """Call *handler* once the WSGI cycle is over, in its context."""
         self._upgrade.after(handler)
 
-    def finish(self) -> None:
+    def let_go(self) -> None:
         """The handler has ended, and nothing serves this websocket any more.
 
-        Its environ lets go of it: they would hold each other until the collector finds them.
+        Its environ and its request let go of what holds them in turn: only the collector would find
+        those.
         """
         self.server.handling.discard(self.connection)
-        self.environ[ENVIRON_WEBSOCKET] = None
-        self.environ.pop(ENVIRON_RAW_SOCKET, None)
+        # The keys stay: the loop's thread may be going through them, for the access log.
+        for key in (ENVIRON_WEBSOCKET, ENVIRON_RAW_SOCKET):
+            if key in self.environ:
+                self.environ[key] = None
+        request: HttpRequest | None = getattr(self, "request", None)
+        if request is not None:
+            vars(request).pop("_messages", None)  # of MessageMiddleware, and holds the request
 
     def reserve(self, *, after: bool = False) -> None:
         """Claim what a blocking handler needs.

@@ -187,7 +187,7 @@ class WebSocketMiddleware:
             websocket.close(1011, "the handler failed")
         else:
             websocket.close()
-        websocket.finish()
+        websocket.let_go()
         return ()
 
     @staticmethod
@@ -212,7 +212,7 @@ def _failed_inside(websocket: WebSocket, error: BaseException) -> Iterable[bytes
         # What was raised may be the end of another websocket, and no failure of this one.
         websocket.close()
         release_connections()
-        websocket.finish()
+        websocket.let_go()
     return ()
 
 
@@ -242,13 +242,13 @@ def _accept(
             websocket.reserve(after=True)
         subprotocol = environ.pop(ENVIRON_SUBPROTOCOL, None)
         compression = environ.pop(ENVIRON_COMPRESSION, None)
+        environ.pop(ENVIRON_RAW_SOCKET, None)
         websocket.switch(subprotocol, response.headers, compression)
     except HandshakeError as error:
         return _refuse(error, start_response)
     except WebSocketClosed:
         logger.debug("the client left before its websocket was accepted: %s", websocket.path)
         return ()
-    environ.pop(ENVIRON_RAW_SOCKET, None)
     websocket.after_request(handler)
     return ()
 

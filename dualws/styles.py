@@ -75,7 +75,7 @@ class BlockingStyle:
         finally:
             ws.close()
             release_connections()
-            ws.finish()
+            ws.let_go()
 
 
 class AsyncStyle:
@@ -111,7 +111,7 @@ class AsyncStyle:
             failed(ws, request, error)
         finally:
             ws.close()
-            ws.finish()
+            ws.let_go()
 
 
 class EventStyle:

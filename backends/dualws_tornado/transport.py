@@ -196,7 +196,7 @@ class Transport(SocketTransport):
                 return
             self.lenders.sockets.discard(self)
         super()._lost(error)
-        self._waiter = None
+        self._waiter = self._after_read = None
         ended, self._ended = self._ended, None
         if ended is not None:
             ended(self)

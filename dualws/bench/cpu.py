@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Seconds that a server is looked at, and the share of a core up to which it is at rest.
-_LOOK, _AT_REST = 0.2, 0.1
+#: Seconds that a server is looked at.
+_LOOK = 0.2
+#: Share of a core up to which it is at rest.
+_AT_REST = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,8 @@ def run(
                 else:
                     if number:
                         entry.turns.append(turn)
-                    # The next one has the core to itself, however long this one is at its goodbyes.
+                    # Or the next one would have to share the core with its goodbyes. One that never
+                    # rests is reported as any other process that disturbs.
                     cpu.come_to_rest(server.pid)
                 progress.advance(task)
     return Run(

@@ -78,8 +78,8 @@ class Endpoint:
     def stop(self) -> None:
         """The server has ended; its last figures are left to the other workers."""
         with self._writing:
-            self._stopped = True
-            if self._shared is not None:
+            stopped, self._stopped = self._stopped, True
+            if self._shared is not None and not stopped:
                 try:
                     self._shared.leave(self._own())
                 except OSError as error:
@@ -169,7 +169,7 @@ class Endpoint:
         return seeing.figures()
 
     def _all(self) -> Figures | None:
-        """The figures of all workers; None once the only one has ended."""
+        """The figures of all workers; None once a single one has ended."""
         with self._writing:
             if self._stopped:
                 # Who was connected to a worker that ends is answered all the same.

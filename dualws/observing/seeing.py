@@ -79,8 +79,12 @@ class Seeing:
         :param begun: when its head had come, on the monotonic clock
         """
         websocket = environ.get(ENVIRON_WEBSOCKET)
-        over = websocket is None and ENVIRON_WEBSOCKET in environ
-        if over or (websocket is not None and websocket.accepted):
+        if websocket is None:
+            # None stands there once its handler has ended, or because the application put it there.
+            accepted = ENVIRON_WEBSOCKET in environ and status.startswith("101")
+        else:
+            accepted = websocket.accepted
+        if accepted:
             return  # seen by socket_opened()
         offer = None if websocket is None else environ.get(ENVIRON_RAW_SOCKET)
         taken = offer is not None and offer.taken

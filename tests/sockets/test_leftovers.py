@@ -6,10 +6,13 @@ import json
 import threading
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from django.utils.functional import SimpleLazyObject
 
+from dualws.auth import identify
 from dualws.tls.transport import TlsTransport
 from support.crowd import answer, ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
@@ -20,6 +23,7 @@ from support.timing import eventually
 
 STYLES = ["blocking", "events", "ws4py", "coroutine", "inside"]
 MIDDLEWARES = ["django.contrib.auth.middleware", "dualws.auth_middleware"]
+MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 
 
@@ -35,7 +39,9 @@ def vanished(client: RawClient) -> None:
 
 @pytest.fixture(params=MIDDLEWARES)
 def server(request: pytest.FixtureRequest, serve_app: Callable[..., LiveServer]) -> LiveServer:
-    settings = {"MIDDLEWARE": [SESSIONS, f"{request.param}.AuthenticationMiddleware"]}
+    settings = {
+        "MIDDLEWARE": [SESSIONS, f"{request.param}.AuthenticationMiddleware", MESSAGES],
+    }
     return serve_app("support.project.wsgi", env={"DUALWS_TEST_SETTINGS": json.dumps(settings)})
 
 
@@ -63,6 +69,17 @@ def test_what_has_ended_is_freed_at_once(server: LiveServer, key: str) -> None:
             for client in clients:
                 end(client)
             until_nothing(server, f"{style}, {end.__name__}")
+
+
+def test_a_user_that_asking_did_not_load_can_still_be_loaded() -> None:
+    class Visitor(SimpleLazyObject):
+        is_authenticated = False
+
+    request: Any = SimpleNamespace()
+    visitor: Any = Visitor(lambda: "ada")
+    request.user = visitor
+    assert identify(request) is None
+    assert visitor.upper() == "ADA"
 
 
 @pytest.mark.parametrize("style", ["blocking", "events", "async"])

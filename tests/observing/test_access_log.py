@@ -49,6 +49,12 @@ def test_a_request(serve_app: Serve) -> None:
     )
 
 
+def test_a_request_that_the_application_marks_as_no_websocket(serve_app: Serve) -> None:
+    server = serve_app("support.apps", "--access-log", "--access-log-format", "json")
+    server.get("/marks")
+    assert json_line(server, "request", "/marks")["status"] == 200
+
+
 def test_a_request_as_runserver_prints_it(serve_app: Serve) -> None:
     server = serve(serve_app, "django")
     length = len(server.get("/status/404/").body)

@@ -273,13 +273,19 @@ def collector(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return _json(start_response, [len(gc.get_objects()), gc.get_freeze_count()])
 
 
+def marks(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Says in the environ that this is no websocket, as servers for gevent-websocket do."""
+    environ["wsgi.websocket"] = None
+    return _json(start_response, None)
+
+
 APPLICATIONS: dict[str, Application] = {
     function.__name__: function
     for function in (
         *(echo, reads, ignores_body, notes, releases, cycle, waits, generator, changes_its_mind),
         *(too_late, writes, starts_twice, never_starts, bad_head, raises, raises_first),
         *(raises_later, raises_in_close, not_bytes, wrong_length, bodyless, repeats),
-        *(wraps_file, logs, valid, spooled, collector),
+        *(wraps_file, logs, valid, spooled, collector, marks),
     )
 }
 

@@ -25,7 +25,7 @@ from dualws.errors import HandshakeError, WebSocketClosed
 from dualws.hot import others_turn
 from dualws.origin import check_origin
 from dualws.protocol import frames
-from dualws.protocol.deflate import Deflate, negotiate
+from dualws.protocol.deflate import agree
 from dualws.protocol.fragments import Chunks, frames_of
 from dualws.protocol.handshake import Handshake
 from dualws.protocol.outgoing import Data, message_frame
@@ -332,7 +332,8 @@ class WebSocket(Face):
                 f"only {list(self.handshake.subprotocols)}"
             )
         config = self.server.config
-        deflate = self._agree(config.compression if compression is None else compression)
+        wanted = config.compression if compression is None else compression
+        deflate = agree(self.handshake.extensions, config) if wanted else None
         extensions = "" if deflate is None else str(deflate.agreement)
         head = self.handshake.response_head(subprotocol, extensions, headers)
         seeing = self.server.seeing
@@ -357,20 +358,6 @@ class WebSocket(Face):
             from dualws import auth
 
             auth.watch(connection, self.identity)
-
-    def _agree(self, compression: bool) -> Deflate | None:
-        """Accept one of the client's offers of permessage-deflate (RFC 7692 section 5.1)."""
-        if not compression:
-            return None
-        config = self.server.config
-        agreement = negotiate(
-            self.handshake.extensions,
-            window_bits=config.compression_window_bits,
-            context_takeover=config.compression_context_takeover,
-        )
-        if agreement is None:
-            return None
-        return Deflate(agreement, config.compression_threshold)
 
     # -- messages ------------------------------------------------------------------
 

@@ -13,11 +13,15 @@ import dataclasses
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from dualws import hot
 from dualws.hot.pure.deflate import FINAL_BLOCK, MEMORY_LEVEL, OUTPUT, TAIL
 from dualws.protocol import frames
 from dualws.protocol.extensions import Extension
+
+if TYPE_CHECKING:
+    from dualws.config import ServerConfig
 
 NAME = "permessage-deflate"
 
@@ -252,3 +256,13 @@ class Deflate(hot.Deflate):
             if inflater.decompress(FINAL_BLOCK, 1) or not inflater.eof or inflater.unused_data:
                 raise InvalidData("the compressed data ends in the middle of a block")
         self._begun = False
+
+
+def agree(offers: Iterable[Extension], config: ServerConfig) -> Deflate | None:
+    """Accept one of the client's *offers* as *config* wants it; None without one to accept."""
+    agreement = negotiate(
+        offers,
+        window_bits=config.compression_window_bits,
+        context_takeover=config.compression_context_takeover,
+    )
+    return None if agreement is None else Deflate(agreement, config.compression_threshold)

@@ -69,22 +69,25 @@ pytestmark = pytest.mark.skipif(
 
 
 def cost_of(live: LiveServer, number: int, work: Callable[[], None]) -> Cost:
-    """What *work*, which is *number* messages, costs for each."""
+    """What *work*, which is *number* messages, costs for each: the least of three times, as timers
+    that a busy machine lets run out, and the end of the connection that asked before, fall into
+    some."""
 
-    def counts() -> Cost:
-        found = live.get_json("/counts/")
-        return Cost(found["calls"], found["system calls"])
+    def counts() -> tuple[int, int]:
+        told = live.get_json("/counts/")
+        return told["calls"], told["system calls"]
 
     work()
     counts()
-    empty, before = counts(), counts()
-    work()
-    after = counts()
-    return Cost(
-        (after.calls - before.calls - (before.calls - empty.calls)) / number,
-        (after.system_calls - before.system_calls - (before.system_calls - empty.system_calls))
-        / number,
-    )
+    found = []
+    for _ in range(3):
+        empty, before = counts(), counts()
+        work()
+        after = counts()
+        # Asking costs as much as between the first two.
+        found.append([after[i] - before[i] - (before[i] - empty[i]) for i in (0, 1)])
+    calls, system_calls = (min(column) / number for column in zip(*found, strict=True))
+    return Cost(calls, system_calls)
 
 
 @pytest.mark.parametrize(("path", "at_once"), ECHOES["python"])

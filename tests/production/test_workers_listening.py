@@ -17,8 +17,10 @@ from support.crowd import answer, ask
 from support.fleets import Start, end, open_in_each, open_securely
 from support.fleets import diary as diary
 from support.fleets import start as start
+from support.proxies import free_ports
 from support.raw import RawClient
 from support.reconnecting import Crowd
+from support.samples import samples
 from support.timing import TIMEOUT, eventually
 
 
@@ -119,7 +121,20 @@ def test_hup_with_another_file_removes_the_one_before(start: Start, tmp_path: Pa
 
 @pytest.mark.parametrize("at_a_time", [1, 100])
 def test_connections_are_spread_evenly(start: Start, at_a_time: int) -> None:
-    fleet = start(workers=4, options=("--drain-window", "2"))
+    (port,) = free_ports(1)
+    figures = "--metrics-bind", f"127.0.0.1:{port}"
+    fleet = start(workers=4, options=("--drain-window", "2", *figures))
+
+    def ready() -> bool:
+        """A worker that does not serve yet takes no share."""
+        try:
+            with RawClient(("127.0.0.1", port)) as client:
+                client.send_request("GET", "/metrics", ("Host", "figures"))
+                return samples(client.read_response())["dualws_workers_ready"] == 4
+        except ConnectionRefusedError:  # not even one
+            return False
+
+    eventually(ready, what="not all serve")
 
     async def open_many() -> Counter[int]:
         crowd = Crowd(fleet.address, "/events/")

@@ -83,7 +83,7 @@ def _let_go_of(request: HttpRequest, user: Any) -> None:
         vars(user)["_setupfunc"] = None
     auser: Any = vars(request).get("auser")
     if isinstance(auser, functools.partial) and auser.args == (request,):
-        request.auser = functools.partial(_weakly, auser.func, weakref.ref(request))  # type: ignore[attr-defined,unused-ignore]
+        vars(request)["auser"] = functools.partial(_weakly, auser.func, weakref.ref(request))
 
 
 async def _weakly(auser: Callable[[Any], Any], request: weakref.ref[HttpRequest]) -> Any:

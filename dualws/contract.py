@@ -166,10 +166,12 @@ class Upgrade(Protocol):
         """
 
     def after(self, handler: Callable[[], object]) -> None:
-        """Call *handler* once the WSGI cycle, ``close()`` included, is over. Of several the last.
+        """Call *handler* once the WSGI cycle, ``close()`` included, is over.
 
         In the same ``contextvars`` context, and best in a fresh thread or greenlet: the stack
         of the one that ran the application has grown deep, and a parked one keeps it.
+
+        :raises RuntimeError: there is one already
         """
 
 

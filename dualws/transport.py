@@ -146,6 +146,7 @@ class SocketTransport(hot.Transport, ABC):
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
+                # A traceback holds this frame, and that the error.
                 failure: OSError | None = error.with_traceback(None)
             else:
                 failure = None

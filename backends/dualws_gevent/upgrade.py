@@ -101,7 +101,12 @@ class Upgrade:
         return handler.leave_http(status)
 
     def after(self, handler: Callable[[], object]) -> None:
-        """Call *handler* once the WSGI cycle, ``close()`` included, is over."""
+        """Call *handler* once the WSGI cycle, ``close()`` included, is over.
+
+        :raises RuntimeError: there is one already
+        """
+        if self._after is not None:
+            raise RuntimeError("there is a handler to be called after this request already")
         self._after = handler
 
     def take_handler(self) -> Callable[[], object] | None:

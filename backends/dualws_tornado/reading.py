@@ -264,7 +264,7 @@ class ReadingWaiter:
             try:
                 came = transport.take_in()
             except OSError as error:
-                lost = error.with_traceback(None)  # which holds this frame, and that the error
+                lost = error.with_traceback(None)  # that holds this frame, and this the error
                 over = True
                 break
             except Exception:

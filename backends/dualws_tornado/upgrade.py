@@ -82,7 +82,12 @@ class Upgrade:
             self._workers.leave()
 
     def after(self, handler: Callable[[], object]) -> None:
-        """Call *handler* in this context once the WSGI cycle is over."""
+        """Call *handler* in this context once the WSGI cycle is over.
+
+        :raises RuntimeError: there is one already
+        """
+        if self._handler is not None:
+            raise RuntimeError("there is a handler to be called after this request already")
         self._handler = handler
 
     def switch(self, head: bytes, owner: ConnectionOwner) -> Transport | TlsTransport:

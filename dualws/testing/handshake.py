@@ -234,7 +234,12 @@ class Handshake:
         return True
 
     def after(self, handler: Callable[[], object]) -> None:
-        """Call *handler* when the request is over."""
+        """Call *handler* when the request is over.
+
+        :raises RuntimeError: there is one already
+        """
+        if self._after is not None:
+            raise RuntimeError("there is a handler to be called after this request already")
         self._after = handler
 
     def switch(self, head: bytes, owner: ConnectionOwner) -> MemoryTransport:

@@ -142,6 +142,8 @@ def test_the_cycle_runs_in_one_greenlet_and_what_comes_after_in_a_fresh_one() ->
             done.set()
 
         environ["dualws.upgrade"].after(handler)
+        with pytest.raises(RuntimeError, match="already"):
+            environ["dualws.upgrade"].after(handler)
         return Result()
 
     with running(application) as server, ask(server) as client:

@@ -83,6 +83,8 @@ class Parking:
             owner.transport.close()
 
         upgrade.after(handler)
+        with pytest.raises(RuntimeError, match="already"):
+            upgrade.after(handler)
         return []
 
 

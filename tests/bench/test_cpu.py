@@ -11,8 +11,6 @@ import pytest
 from dualws.bench import cpu
 from support.timing import TIMEOUT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
-
 #: Works for as many seconds of processor time as it is told, then does nothing.
 _PROGRAM = """
 import sys, time

@@ -17,8 +17,8 @@ import pytest
 from support.crowd import ask, open_socket
 from support.frames import CLOSE, build, close_payload, read_frame
 from support.proxies import free_ports
-from support.raw import RawClient, Response
-from support.samples import samples
+from support.raw import Response
+from support.samples import samples, scrape
 from support.timing import eventually
 from support.workers import Fleet
 
@@ -42,9 +42,7 @@ class Observed:
         self.fleet = Fleet(folder, backend, env=env, **options)
 
     def get(self, path: str) -> Response:
-        with RawClient(("127.0.0.1", self.port)) as client:
-            client.send_request("GET", path, ("Host", "figures"))
-            return client.read_response()
+        return scrape(self.port, path)
 
     def figures(self) -> dict[str, float]:
         return samples(self.get("/metrics"))

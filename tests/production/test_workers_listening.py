@@ -20,7 +20,7 @@ from support.fleets import start as start
 from support.proxies import free_ports
 from support.raw import RawClient
 from support.reconnecting import Crowd
-from support.samples import samples
+from support.samples import samples, scrape
 from support.timing import TIMEOUT, eventually
 
 
@@ -128,9 +128,7 @@ def test_connections_are_spread_evenly(start: Start, at_a_time: int) -> None:
     def ready() -> bool:
         """A worker that does not serve yet takes no share."""
         try:
-            with RawClient(("127.0.0.1", port)) as client:
-                client.send_request("GET", "/metrics", ("Host", "figures"))
-                return samples(client.read_response())["dualws_workers_ready"] == 4
+            return samples(scrape(port))["dualws_workers_ready"] == 4
         except ConnectionRefusedError:  # not even one
             return False
 

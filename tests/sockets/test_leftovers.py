@@ -71,17 +71,6 @@ def test_what_has_ended_is_freed_at_once(server: LiveServer, key: str) -> None:
             until_nothing(server, f"{style}, {end.__name__}")
 
 
-def test_a_user_that_asking_did_not_load_can_still_be_loaded() -> None:
-    class Visitor(SimpleLazyObject):
-        is_authenticated = False
-
-    request: Any = SimpleNamespace()
-    visitor: Any = Visitor(lambda: "ada")
-    request.user = visitor
-    assert identify(request) is None
-    assert visitor.upper() == "ADA"
-
-
 @pytest.mark.parametrize("style", ["blocking", "events", "async"])
 def test_so_is_one_whose_handler_fails(server: LiveServer, key: str, style: str) -> None:
     server.get("/leftovers/stop-collector/")
@@ -93,11 +82,30 @@ def test_so_is_one_whose_handler_fails(server: LiveServer, key: str, style: str)
     until_nothing(server, style)
 
 
+def test_a_user_that_asking_did_not_load_can_still_be_loaded() -> None:
+    class Visitor(SimpleLazyObject):
+        is_authenticated = False
+
+    request: Any = SimpleNamespace()
+    visitor: Any = Visitor(lambda: "ada")
+    request.user = visitor
+    assert identify(request) is None
+    assert visitor.upper() == "ADA"
+
+
 def test_an_open_one_does_not_keep_the_patterns_that_did_not_match(live: LiveServer) -> None:
     with open_socket(live, "/leftovers/tried/") as client:
         match, tried = json.loads(answer(client))
     assert "leftovers/tried/" in match
     assert tried is None
+
+
+def test_a_request_is_still_that_of_a_websocket_but_has_none(live: LiveServer, key: str) -> None:
+    path = f"/leftovers/kept/?key={key}"
+    with open_socket(live, path) as client:
+        assert json.loads(answer(client)) == [True, True]
+        assert read_frame(client).opcode == CLOSE
+    eventually(lambda: live.get_json(path) == [True, False], what="it has a websocket")
 
 
 def test_tls_lets_go_of_its_connection() -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from support.raw import Response
+from support.raw import RawClient, Response
+
+
+def scrape(port: int, path: str = "/metrics") -> Response:
+    """A page of the figures' own address, by a connection of its own."""
+    with RawClient(("127.0.0.1", port)) as client:
+        client.send_request("GET", path, ("Host", "figures"))
+        return client.read_response()
 
 
 def samples(response: Response) -> dict[str, float]:

@@ -89,7 +89,7 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            failure = error.with_traceback(None)  # which holds this frame, and that the error
+            failure = error.with_traceback(None)  # that holds this frame, and this the error
         else:
             if data:
                 if len(data) >= READ_SIZE or self.read_size != READ_SIZE:  # a call less, mostly

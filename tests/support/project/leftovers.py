@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 
 from dualws import websocket
@@ -42,7 +43,29 @@ def tried(request: HttpRequest, ws: Any) -> None:
     ws.send_json([str(request.resolver_match), request.resolver_match.tried])
 
 
+_kept: dict[str, HttpRequest] = {}
+
+
+def said(request: HttpRequest) -> list[bool]:
+    return [request.is_websocket, request.websocket is not None]
+
+
+@websocket
+def keep(request: HttpRequest, ws: Any) -> None:
+    """Keeps its request, and tells whether that is one for a websocket, and has it."""
+    _kept[request.GET["key"]] = request
+    ws.send_json(said(request))
+
+
+def kept(request: HttpRequest) -> HttpResponseBase:
+    """By HTTP, what the request that was kept tells now."""
+    if request.is_websocket:
+        return keep(request)
+    return JsonResponse(said(_kept[request.GET["key"]]), safe=False)
+
+
 urlpatterns = [
+    path("kept/", kept),
     path("count/", count),
     path("stop-collector/", stop_collector),
     path("tried/", tried),

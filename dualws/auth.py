@@ -55,7 +55,8 @@ class Identity(NamedTuple):
 
 
 def identify(request: HttpRequest) -> Identity | None:
-    """Who is signed in; None for an anonymous request. Loads the user."""
+    """Who is signed in; None for an anonymous request. Loads the user, and forgets how that is
+    done, for it will not be done again."""
     user = getattr(request, "user", None)
     if user is None:
         return None

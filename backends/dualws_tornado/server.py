@@ -200,7 +200,8 @@ class WebSocketServer(Server):
         self.share = None
         for sock in self.sockets:
             for _ in range(BACKLOG // _ACCEPTS):
-                if not self._accept(sock):
+                # Closed: the server could not start, or ends already.
+                if sock.fileno() < 0 or not self._accept(sock):
                     break
         self._close_listeners()
 

@@ -42,6 +42,16 @@ def test_it_runs_in_any_thread_and_stops_from_any_other_more_than_once() -> None
         socket.create_connection(inside.address)
 
 
+def test_a_drain_may_begin_after_the_listening_sockets_are_closed() -> None:
+    with running(hello) as inside:
+
+        def stop_twice() -> None:
+            inside.server.stop_accepting()
+            inside.server.stop_accepting()
+
+        inside.on_loop(stop_twice)
+
+
 def test_a_stop_before_the_start_is_not_lost() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     made = TornadoBackend().make_server(hello, ServerConfig(), [listener])

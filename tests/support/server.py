@@ -258,14 +258,17 @@ class LiveServer:
         """What it printed, for messages of failures; *start* is a line of stderr."""
         return f"{self.stdout.text()}{self.stderr.text(start)}"
 
-    def expect_traceback(self, pattern: str) -> None:
-        """Wait for a traceback whose last line matches *pattern*, and accept it in this test."""
+    def expect_traceback(self, pattern: str, times: int = 1) -> None:
+        """Wait for tracebacks whose last line matches *pattern*, and accept them in this test.
+
+        :param times: how many; what comes after them would be in a later test's time
+        """
         self._expected.append(pattern)
 
         def there() -> bool:
-            return any(re.search(pattern, line) for line in self._tracebacks())
+            return sum(bool(re.search(pattern, line)) for line in self._tracebacks()) >= times
 
-        eventually(there, what=f"no traceback matches {pattern!r}:\n{self.stderr.text()}")
+        eventually(there, what=f"too few tracebacks match {pattern!r}:\n{self.stderr.text()}")
 
     def accept_traceback(self, pattern: str) -> None:
         """A traceback whose last line matches *pattern* may come in this test, or not."""
@@ -276,6 +279,8 @@ class LiveServer:
 
     def check(self) -> None:
         """Fail when a traceback that nobody expected came since the last check."""
+        # The rest of one that has begun comes at once.
+        eventually(lambda: all(self._tracebacks()) or not self.running, what="half a traceback")
         unexpected = [
             line
             for line in self._tracebacks()

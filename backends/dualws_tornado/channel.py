@@ -8,6 +8,7 @@ write or in the middle of that wait.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 
@@ -101,6 +102,19 @@ class Channel:
         if not scheduled:
             self._runtime.call_soon(self._flush)
 
+    def claim(self) -> socket.socket:
+        """Take the socket, before :meth:`leave` is called in the loop's thread.
+
+        :raises ClientGone: the client has gone
+        """
+        stream = self._stream
+        if stream is None:
+            raise ClientGone("the client has gone")
+        try:
+            return stream.claim()
+        except OSError as error:
+            raise ClientGone(str(error)) from error
+
     def cut(self) -> None:
         """Close the connection at once: what was sent is not a whole response."""
         self._runtime.call_soon(self._cut)
@@ -178,9 +192,15 @@ class Channel:
 
         :raises ConnectionError: the client has gone
         """
-        exchange, stream = self._exchange, self._stream
-        if exchange is None or stream is None or stream.closed():
+        stream = self._stream
+        if stream is None or stream.closed():
             raise ClientGone("the client has gone")
-        exchange.detach()
-        self.lost()
+        self.leave()
         return stream
+
+    def leave(self) -> None:
+        """End HTTP, if the client has not ended it: the rest of :meth:`claim`."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.detach()
+        self.lost()

@@ -110,9 +110,10 @@ class WebSocketServer(Server):
         self.http_connections: set[_Connection] = set()
         #: requests whose response is not complete
         self.active: set[UpgradableWSGIHandler] = set()
-        self._transports: set[Transport] = set()
+        #: connections that have left HTTP
+        self.transports: set[Transport] = set()
         #: one for all of them
-        self._discard_transport = self._transports.discard
+        self._discard_transport = self.transports.discard
         self._greetings: set[asyncio.Task[None]] = set()
         #: connections that get a last answer
         self._refused: set[Transport] = set()
@@ -219,7 +220,7 @@ class WebSocketServer(Server):
     def open_connections(self) -> int:
         """How many of the connections that were accepted are not closed."""
         http = len(self._greetings) + len(self.http_connections)
-        return http + len(self._transports) + len(self.raw_sockets)
+        return http + len(self.transports) + len(self.raw_sockets)
 
     async def _end(self) -> None:
         """Let requests and websockets come to their end, then close what is left."""
@@ -246,11 +247,11 @@ class WebSocketServer(Server):
         await goodbye.wait()
         for connection in tuple(self.http_connections):
             connection.stream.close()
-        for transport in (*self._transports, *self._refused):
+        for transport in (*self.transports, *self._refused):
             transport.abort()
         # A thread that reads its socket hands it back first.
         late = time.monotonic() + GRACE
-        while self._transports and time.monotonic() < late:
+        while self.transports and time.monotonic() < late:
             await asyncio.sleep(_MOMENT)
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         # Those of closed connections end by themselves within a turn.
@@ -356,6 +357,10 @@ class WebSocketServer(Server):
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
 
+    def make_transport(self, sock: socket.socket, owner: ConnectionOwner) -> Transport:
+        """A transport that the loop is to count and to begin; from any thread."""
+        return Transport(self._runtime, sock, owner, None, self._discard_transport)
+
     def adopt(
         self,
         sock: socket.socket,
@@ -363,11 +368,11 @@ class WebSocketServer(Server):
         early: bytes,
         engine: Engine | None = None,
     ) -> Transport | TlsTransport:
-        """The transport of a connection that has left HTTP."""
+        """The transport of a connection that has left HTTP; in the loop's thread."""
         if engine is not None:
             return self._adopt_tls(sock, owner, early, engine)
         transport = Transport(self._runtime, sock, owner, early, self._discard_transport)
-        self._transports.add(transport)
+        self.transports.add(transport)
         return transport
 
     def _adopt_tls(
@@ -377,7 +382,7 @@ class WebSocketServer(Server):
 
         outer = TlsTransport(engine, owner, self._runtime.lock(), early)
         transport = Transport(self._runtime, sock, outer, early, self._discard_transport)
-        self._transports.add(transport)
+        self.transports.add(transport)
         outer.begin(transport)
         return outer
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -59,11 +60,15 @@ class Stream(IOStream):
     engine: Engine | None = None
     #: the client's address
     peer: Any = None
+    #: the socket is somebody's else; is not to be had any more
+    _claimed = _ended = False
     #: head of a request that the application has not seen, and when it had come
     _unseen: tuple[bytes, float] | None = None
 
     def __init__(self, sock: socket.socket, config: ServerConfig, refuse: Refuse) -> None:
         super().__init__(sock)
+        #: who ends it first: :meth:`claim`, or :meth:`close_fd`
+        self._ends = threading.Lock()
         self._config = config
         self._refuse = refuse
         #: largest head, while one is read
@@ -289,6 +294,28 @@ class Stream(IOStream):
         if end < 0 or end > self._head_limit:
             return "414 URI Too Long"
         return "431 Request Header Fields Too Large"
+
+    def claim(self) -> socket.socket:
+        """Take the socket, which this stream then closes no more; from any thread.
+
+        The loop reads it until :meth:`release`, which is called in its thread.
+
+        :raises ConnectionError: the client has gone
+        """
+        with self._ends:
+            if self._ended or self.writing():
+                raise ConnectionAbortedError("the client has gone")
+            self._claimed = True
+            return self.socket
+
+    def close_fd(self) -> None:
+        """Close the socket, unless somebody has it."""
+        with self._ends:
+            self._ended = True
+        if self._claimed:
+            self.socket = None  # type: ignore[assignment]  # as Tornado does
+        else:
+            super().close_fd()
 
     def release(self, *, watched: bool = False) -> tuple[socket.socket, bytes]:
         """Give up the socket: returns it and what the client had sent beyond the request.

@@ -32,7 +32,7 @@ class Transport(SocketTransport):
     :param runtime: the server's runtime
     :param sock: connected non-blocking socket; owned from now on
     :param owner: receives what arrives
-    :param early: bytes that came together with the request
+    :param early: bytes that came together with the request; None: :meth:`begin` tells
     :param ended: called in the loop's thread when the connection is over
     """
 
@@ -41,10 +41,10 @@ class Transport(SocketTransport):
         runtime: Runtime,
         sock: socket.socket,
         owner: ConnectionOwner,
-        early: bytes = b"",
+        early: bytes | None = b"",
         ended: Callable[[Transport], object] | None = None,
     ) -> None:
-        super().__init__(sock, owner, runtime.lock(), early)
+        super().__init__(sock, owner, runtime.lock(), early or b"")
         self._loop: asyncio.AbstractEventLoop = runtime.loop
         self._runtime = runtime
         self.lenders = runtime.lent
@@ -55,8 +55,8 @@ class Transport(SocketTransport):
         self._parting: tuple[OSError | None] | None = None
         self._waiter: ReadingWaiter | None = None
         self._reading = False
-        #: it is watched for reading, which has not begun
-        self._ahead = False
+        #: it is or will be watched for reading, which nobody has resumed
+        self._ahead = early is None
         self._writing = False
         self._ended = ended
 
@@ -137,17 +137,21 @@ class Transport(SocketTransport):
                 return
         super().resume_reading()
 
-    def watch_ahead(self) -> None:
-        """Watch the socket while reading is still paused; in the loop's thread, which watches it
-        for what had it before.
+    def begin(self, early: bytes) -> None:
+        """Watch the socket, also while reading is still paused; in the loop's thread, which watches
+        it for what had it before.
 
         What comes too soon ends that. Else the loop need not be woken to begin.
         """
-        if self._early:  # comes first, however much waits in the socket
+        self._early = early
+        with self._lock:
+            self._ahead = self._ahead and not early
+        if early:  # comes first, however much waits in the socket
             self._loop.remove_reader(self.descriptor)
-            return
-        self._ahead = self._reading = True
-        self._watch(self._loop.add_reader, self._on_first)
+            self._update_reading()
+        else:
+            self._reading = True
+            self._watch(self._loop.add_reader, self._on_first)
 
     def _on_first(self) -> None:
         with self._lock:
@@ -184,6 +188,10 @@ class Transport(SocketTransport):
         except RuntimeError:
             # uvloop has met an error of the socket (the peer has reset it), and watches it no more.
             self._call_soon(lambda: self._lost(None))
+
+    def lose(self, error: OSError) -> None:
+        """The peer had gone before :meth:`begin`; in the loop's thread."""
+        self._lost(error)
 
     def _lost(self, error: OSError | None) -> None:
         with self._lock:

@@ -96,9 +96,14 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the response has begun, the request has left HTTP already, or is over
         """
-        transport = self._leave_http(
-            lambda channel: self._adopt(channel, owner), lambda adopted: adopted.abort()
-        )
+        channel, connection = self._leave_http()
+        transport: Transport | TlsTransport
+        if connection.stream.engine is None:
+            transport = self._take_over(channel, connection, owner)
+        else:
+            transport = self._in_loop(
+                lambda: self._adopt(channel, connection, owner), lambda adopted: adopted.abort()
+            )
         transport.write(head)
         return transport
 
@@ -108,11 +113,62 @@ class Upgrade:
         :raises ConnectionError: the client has gone
         :raises RuntimeError: the response has begun, the request has left HTTP already, or is over
         """
-        return self._leave_http(self._take, lambda taken: taken[0].close())
+        channel, connection = self._leave_http()
+        return self._in_loop(
+            lambda: self._take(channel, connection), lambda taken: taken[0].close()
+        )
 
-    def _take(self, channel: Channel) -> tuple[socket.socket, bytes]:
+    def _leave_http(self) -> tuple[Channel, _Connection]:
+        channel, self._channel = self._channel, None
+        connection, self._connection = self._connection, None
+        response, self._response = self._response, None
+        if channel is None or connection is None or response is None:
+            raise RuntimeError("this request has left HTTP already, or is over")
+        if response.started:
+            raise RuntimeError("the response has begun: it is too late to leave HTTP")
+        # From here on there is no HTTP, not even an error page.
+        response.left = True
+        return channel, connection
+
+    def _take_over(
+        self, channel: Channel, connection: _Connection, owner: ConnectionOwner
+    ) -> Transport:
+        """The transport of a plain connection, made in this thread.
+
+        The loop does its part later, before anything else that the transport asks of it: to wait
+        for it would be two changes of threads.
+        """
+        sock = channel.claim()
+        server = self._server
+        transport = server.make_transport(sock, owner)
+
+        def adopt() -> None:
+            # Tornado notices later, and nobody is to be counted twice.
+            server.http_connections.discard(connection)
+            server.transports.add(transport)
+            channel.leave()
+            try:
+                _, early = connection.stream.release(watched=True)
+            except OSError as error:
+                transport.lose(error)
+            else:
+                transport.begin(early)
+
+        self.runtime.call_soon(adopt)
+        return transport
+
+    def _adopt(
+        self, channel: Channel, connection: _Connection, owner: ConnectionOwner
+    ) -> TlsTransport | Transport:
         stream = channel.detach()
         sock, early = stream.release()
+        self._server.http_connections.discard(connection)
+        return self._server.adopt(sock, owner, early, stream.engine)
+
+    def _take(self, channel: Channel, connection: _Connection) -> tuple[socket.socket, bytes]:
+        stream = channel.detach()
+        sock, early = stream.release()
+        self._server.http_connections.discard(connection)
         if stream.engine is None:
             return sock, early
         from dualws.tls.socket import TlsSocket
@@ -121,28 +177,11 @@ class Upgrade:
         # It has what is used of a socket, but is none.
         return cast("socket.socket", wrapped), early
 
-    def _adopt(self, channel: Channel, owner: ConnectionOwner) -> Transport | TlsTransport:
-        stream = channel.detach()
-        sock, early = stream.release(watched=stream.engine is None)
-        transport = self._server.adopt(sock, owner, early, stream.engine)
-        if isinstance(transport, Transport):
-            transport.watch_ahead()
-        return transport
-
-    def _leave_http(self, act: Callable[[Channel], T], undo: Callable[[T], object]) -> T:
+    def _in_loop(self, act: Callable[[], T], undo: Callable[[T], object]) -> T:
         """What *act* returns, which takes the connection out of HTTP in the loop's thread.
 
         :param undo: ends a connection that comes when nobody waits for it any more
         """
-        channel, self._channel = self._channel, None
-        connection, self._connection = self._connection, None
-        response, self._response = self._response, None
-        if channel is None or response is None:
-            raise RuntimeError("this request has left HTTP already, or is over")
-        if response.started:
-            raise RuntimeError("the response has begun: it is too late to leave HTTP")
-        # From here on there is no HTTP, not even an error page.
-        response.left = True
         waiter = Waiter()
         outcome: list[T | OSError] = []
         lock = threading.Lock()
@@ -150,10 +189,7 @@ class Upgrade:
 
         def run() -> None:
             try:
-                result = act(channel)
-                # Tornado notices later, and nobody is to be counted twice.
-                if connection is not None:
-                    self._server.http_connections.discard(connection)
+                result = act()
             except OSError as error:
                 outcome.append(error)
             else:

@@ -453,9 +453,8 @@ def test_the_socket_of_a_client_that_has_gone_cannot_be_taken() -> None:
         eventually(lambda: errors, what="the application is told")
 
 
-@pytest.mark.parametrize("how", ["switch", "take_socket"])
 def test_a_loop_that_answers_too_late_leaves_no_connection_behind(
-    how: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("dualws_tornado.upgrade._PATIENCE", 0.05)
     go_on = threading.Event()
@@ -467,7 +466,7 @@ def test_a_loop_that_answers_too_late_leaves_no_connection_behind(
         server.server.runtime.call_soon(lambda: (blocked.set(), go_on.wait(TIMEOUT)))
         assert blocked.wait(TIMEOUT)
         try:
-            upgrade.switch(HEAD, Owner()) if how == "switch" else upgrade.take_socket()
+            upgrade.take_socket()
         except ConnectionError as error:
             outcomes.append(str(error))
         go_on.set()
@@ -476,5 +475,5 @@ def test_a_loop_that_answers_too_late_leaves_no_connection_behind(
     with running(application) as server, ask(server) as client:
         client.assert_closed()
         assert outcomes == ["the server has stopped"]
-        transports = server.server._transports
-        eventually(lambda: server.on_loop(lambda: not transports), what="a transport is left")
+        books = server.server
+        assert not server.on_loop(lambda: books.transports | books.http_connections)

@@ -138,6 +138,7 @@ def test_the_answer_does_not_wait_for_the_loop(
         client.send(b"more")
         site.adopt(server, then)
         received(site, early + b"more")
+        server.on_loop(lambda: None)
         assert site.counted == 1
         client.send(b" and more")
         received(site, early + b"more and more")

@@ -7,6 +7,7 @@ import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -198,6 +199,38 @@ def test_the_cycle_runs_in_one_thread_and_what_blocks_afterwards_in_a_fresh_one(
     *cycle, after = (thread for _, thread, _ in seen)
     assert len(set(cycle)) == 1
     assert (after not in cycle) is blocks
+
+
+def test_a_fresh_thread_is_traced_and_profiled_like_others() -> None:
+    noted: set[str] = set()
+    done = threading.Event()
+
+    def note(what: str, frame: FrameType) -> None:
+        if frame.f_code.co_name == "handler":
+            noted.add(what)
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        assert environ["dualws.upgrade"].reserve()
+        switch(environ)
+
+        def handler() -> None:
+            done.set()
+
+        environ["dualws.upgrade"].after(handler)
+        return []
+
+    before = threading.gettrace(), threading.getprofile()
+    # As tools that measure coverage, profile or debug do.
+    threading.settrace(lambda frame, event, argument: note("trace", frame))
+    threading.setprofile(lambda frame, event, argument: note("profile", frame))
+    try:
+        with running(application) as server, ask(server) as client:
+            assert client.read_head().status == 101
+            assert done.wait(TIMEOUT)
+    finally:
+        threading.settrace(before[0])  # type: ignore[arg-type]  # None is what it was
+        threading.setprofile(before[1])
+    assert noted == {"trace", "profile"}
 
 
 def test_bytes_that_came_with_the_request_come_first() -> None:

@@ -118,7 +118,8 @@ async def busy_async(request: HttpRequest, ws: Any) -> None:
 
 
 def talk(request: HttpRequest, ws: Any) -> None:
-    """Keeps the loop from all else until the peer is gone, then does nothing but send."""
+    """Says so, keeps the loop from all else until the peer is gone, then does nothing but send."""
+    ws.send(b"here")
     sock = ws.connection._transport._sock
     # A loop in another thread may have closed it already.
     with contextlib.suppress(OSError):

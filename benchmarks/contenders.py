@@ -55,9 +55,10 @@ def _raw(name: str, title: str, script: str, *needs: str) -> Contender:
     return _script(name, title, script, *needs, can=_RAW, raw=True)
 
 
+# Pings, after 20 seconds by default, would come to connections that are to be silent.
 _UVICORN = (
     f"uvicorn --host {HOST} --port {PORT} --log-level warning --no-access-log "
-    "--ws-max-size 67108864"
+    "--ws-max-size 67108864 --ws-ping-interval 3600"
 )
 _GUNICORN = f"gunicorn --bind {_ADDRESS} --workers 1 --log-level warning --keep-alive 60"
 _GRANIAN = f"granian --host {HOST} --port {PORT} --workers 1 --no-access-log --log-level warning"
@@ -122,7 +123,7 @@ _WEBSOCKETS = (
     _channels(
         "uvicorn-wsproto", "uvicorn (wsproto)", f"{_UVICORN} --ws wsproto", *_UVICORN_NEEDS
     ),
-    _channels("daphne", "Daphne", f"daphne -b {HOST} -p {PORT} -v 0", "daphne"),
+    _channels("daphne", "Daphne", f"daphne -b {HOST} -p {PORT} -v 0 --ping-interval 3600", "daphne"),
     _channels("granian", "granian", f"{_GRANIAN} --interface asginl", "granian"),
     _peer(
         "simple-websocket-gevent",

@@ -24,7 +24,9 @@ async def echo(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
-    async with serve(echo, "127.0.0.1", int(sys.argv[1]), max_size=64 * 1024 * 1024):
+    async with serve(
+        echo, "127.0.0.1", int(sys.argv[1]), max_size=64 * 1024 * 1024, ping_interval=None
+    ):
         await asyncio.Event().wait()
 
 

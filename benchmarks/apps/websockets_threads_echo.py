@@ -22,5 +22,7 @@ def echo(connection: ServerConnection) -> None:
 
 
 if __name__ == "__main__":
-    with serve(echo, "127.0.0.1", int(sys.argv[1]), max_size=64 * 1024 * 1024) as server:
+    with serve(
+        echo, "127.0.0.1", int(sys.argv[1]), max_size=64 * 1024 * 1024, ping_interval=None
+    ) as server:
         server.serve_forever()

@@ -1,9 +1,9 @@
 """The way of a response's bytes from the worker thread to the client.
 
-Law: only the loop's thread touches the stream. The worker thread leaves bytes here and
-goes on, until more than :data:`HIGH_WATER` of them wait for the client: then it waits
-too (backpressure). A client that has gone is an exception in the worker thread, at the next
-write or in the middle of that wait.
+Law: only the loop's thread touches the stream, until the socket is claimed. The worker thread
+leaves bytes here and goes on, until more than :data:`HIGH_WATER` of them wait for the client:
+then it waits too (backpressure). A client that has gone is an exception in the worker thread, at
+the next write or in the middle of that wait.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Leaving HTTP: ``environ["dualws.upgrade"]`` on Tornado.
 
-Law: the worker thread asks, the loop's thread acts. Once the socket has left the stream,
-Tornado's connection is finished and nothing of it is kept.
+Law: who takes the socket first has it: the worker thread, or the stream that closes. What the
+loop still has to do (end Tornado's connection, watch the socket) comes before anything that the
+transport asks of it, and nobody waits for it. TLS and raw sockets are handed over by the loop.
 """
 
 from __future__ import annotations

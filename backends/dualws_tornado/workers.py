@@ -110,6 +110,7 @@ class Workers:
             try:
                 work()
             finally:
+                _forget_dummy()
                 self.unclaim()
 
         _thread.start_new_thread(run, ())
@@ -177,3 +178,13 @@ def _trace_as_in_others() -> None:
         sys.settrace(trace)
     if profile is not None:
         sys.setprofile(profile)
+
+
+def _forget_dummy() -> None:
+    """Undo ``threading.current_thread()`` (whoever logs calls it), as Python 3.13 does by itself.
+
+    Those before it, which change no more, count a thread that they do not know for ever.
+    """
+    if sys.version_info < (3, 13):
+        active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+        active.pop(threading.get_ident(), None)

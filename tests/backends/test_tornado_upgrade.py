@@ -233,6 +233,22 @@ def test_a_fresh_thread_is_traced_and_profiled_like_others() -> None:
     assert noted == {"trace", "profile"}
 
 
+def test_a_fresh_thread_that_was_asked_for_is_forgotten_in_the_end() -> None:
+    seen: list[threading.Thread] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        assert environ["dualws.upgrade"].reserve()
+        switch(environ)
+        # Whoever logs asks for it too.
+        environ["dualws.upgrade"].after(lambda: seen.append(threading.current_thread()))
+        return []
+
+    with running(application) as server, ask(server) as client:
+        assert client.read_head().status == 101
+        eventually(lambda: seen, what="the handler has not run")
+        eventually(lambda: seen[0] not in threading.enumerate(), what="the thread is listed yet")
+
+
 def test_bytes_that_came_with_the_request_come_first() -> None:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         switch(environ)

@@ -60,6 +60,7 @@ _UVICORN = (
     f"uvicorn --host {HOST} --port {PORT} --log-level warning --no-access-log "
     "--ws-max-size 67108864 --ws-ping-interval 3600"
 )
+_DAPHNE = f"daphne -b {HOST} -p {PORT} -v 0 --ping-interval 3600"
 _GUNICORN = f"gunicorn --bind {_ADDRESS} --workers 1 --log-level warning --keep-alive 60"
 _GRANIAN = f"granian --host {HOST} --port {PORT} --workers 1 --no-access-log --log-level warning"
 _UVICORN_NEEDS = ("uvicorn[standard]", "wsproto")
@@ -123,7 +124,7 @@ _WEBSOCKETS = (
     _channels(
         "uvicorn-wsproto", "uvicorn (wsproto)", f"{_UVICORN} --ws wsproto", *_UVICORN_NEEDS
     ),
-    _channels("daphne", "Daphne", f"daphne -b {HOST} -p {PORT} -v 0 --ping-interval 3600", "daphne"),
+    _channels("daphne", "Daphne", _DAPHNE, "daphne"),
     _channels("granian", "granian", f"{_GRANIAN} --interface asginl", "granian"),
     _peer(
         "simple-websocket-gevent",

@@ -27,7 +27,7 @@ LINGER = 2.0
 
 
 class Transport(SocketTransport):
-    """Implements :class:`dualws.contract.Transport`; made in the loop's thread.
+    """Implements :class:`dualws.contract.Transport`; begins in the loop's thread.
 
     :param runtime: the server's runtime
     :param sock: connected non-blocking socket; owned from now on

@@ -139,7 +139,11 @@ class Upgrade:
         The loop does its part later, before anything else that the transport asks of it: to wait
         for it would be two changes of threads.
         """
-        sock = channel.claim()
+        try:
+            sock = channel.claim()
+        except ClientGone:
+            channel.cut()  # it may be there yet, and takes nothing
+            raise
         server = self._server
         transport = server.make_transport(sock, owner)
 
@@ -156,6 +160,9 @@ class Upgrade:
                 transport.begin(early)
 
         self.runtime.call_soon(adopt)
+        if self.runtime.loop.is_closed():  # nobody does that any more
+            sock.close()
+            raise ClientGone("the server has stopped")
         return transport
 
     def _adopt(

@@ -1,23 +1,22 @@
 """The threads that run WSGI applications, and those parked in blocking websocket handlers.
 
-Law: two budgets, one kind of thread. A thread starts in the HTTP budget; when its
+Law: two budgets. A thread starts in the HTTP budget; when its
 request becomes a blocking websocket inside the application it is *promoted* into the other
 budget, and its place serves HTTP again at once: parked sockets never starve requests. A
 handler that follows its request has a place in that budget from the answer on, and a fresh
-thread once the request is over; nothing else has to start then. Threads are daemons, so that a
+(bare) thread once the request is over; nothing else has to start then. Threads are daemons, so that a
 parked one never blocks the end of the process.
 """
 
 from __future__ import annotations
 
-import _thread
 import logging
 import queue
-import sys
 import threading
 from collections.abc import Callable
 
 from dualws.database import release_connections
+from dualws_tornado.threads import start_bare
 
 log = logging.getLogger("dualws.server")
 
@@ -99,21 +98,18 @@ class Workers:
         """Run *work* in a fresh thread, in the place that was claimed.
 
         The stack of the calling thread has grown deep, and a parked one would keep its pages.
-        ``threading`` does not know the fresh one (``current_thread()`` is a dummy there): a
-        ``Thread``, and waiting until it runs, costs more than all the rest of its start.
+        The fresh one is bare (:mod:`dualws_tornado.threads`).
 
         :raises RuntimeError: the system refuses another thread; nothing has changed
         """
 
         def run() -> None:
-            _trace_as_in_others()
             try:
                 work()
             finally:
-                _forget_dummy()
                 self.unclaim()
 
-        _thread.start_new_thread(run, ())
+        start_bare(run)
 
     def _wants_thread(self) -> bool:
         """Whether another thread must be started, which is then counted; under the lock."""
@@ -169,22 +165,3 @@ class Workers:
                 self._idle -= 1
                 self._queued -= 1
             return job
-
-
-def _trace_as_in_others() -> None:
-    """Set what measures coverage, profiles or debugs all threads, as ``Thread`` does."""
-    trace, profile = threading.gettrace(), threading.getprofile()
-    if trace is not None:
-        sys.settrace(trace)
-    if profile is not None:
-        sys.setprofile(profile)
-
-
-def _forget_dummy() -> None:
-    """Undo ``threading.current_thread()`` (whoever logs calls it), as Python 3.13 does by itself.
-
-    Those before it, which change no more, count a thread that they do not know for ever.
-    """
-    if sys.version_info < (3, 13):
-        active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-        active.pop(threading.get_ident(), None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from dualws.contract import Environ, StartResponse, Transport, Upgrade
+from dualws.contract import ConnectionOwner, Environ, StartResponse, Transport, Upgrade
 from dualws_tornado.runtime import Runtime
-from support.raw import RawClient
+from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 from support.tornado_server import InsideServer, running
 
@@ -219,7 +220,7 @@ def test_who_has_left_before_is_not_answered(server: InsideServer, site: Site) -
     eventually(lambda: not server.server.http_connections, what="Tornado has not heard of it")
     go(site)
     assert isinstance(site.error, ConnectionError)
-    assert site.kept == []
+    assert site.transport is None
 
 
 def test_a_stream_that_was_closed_has_no_socket_any_more(server: InsideServer, site: Site) -> None:
@@ -236,9 +237,58 @@ def test_a_stream_that_was_closed_has_no_socket_any_more(server: InsideServer, s
     assert isinstance(site.error, ConnectionError)
 
 
-def test_a_server_that_ends_meanwhile_closes_the_connection(
-    server: InsideServer, site: Site
+def test_a_client_that_takes_nothing_is_cut_off(server: InsideServer, site: Site) -> None:
+    def write() -> None:
+        for connection in server.server.http_connections:
+            connection.stream.write(bytes(16 * 1024 * 1024))  # more than a socket takes
+
+    with asking(server, site) as client:
+        server.on_loop(write)
+        go(site)
+        assert isinstance(site.error, ConnectionError)
+        for function in site.kept:
+            server.on_loop(function)
+        with pytest.raises((ConnectionEnded, ConnectionError)):
+            client.read(17 * 1024 * 1024)
+    books = server.server
+    assert not server.on_loop(lambda: books.http_connections | books.active)
+
+
+def test_a_server_that_has_ended_meanwhile_keeps_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    made: list[socket.socket] = []
+    errors: list[str] = []
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            environ["dualws.upgrade"].switch(HEAD, Owner())
+        except ConnectionError as error:
+            errors.append(str(error))
+        return []
+
+    with running(application) as server:
+        make_transport = server.server.make_transport
+
+        def late(sock: socket.socket, owner: ConnectionOwner) -> Transport:
+            made.append(sock)
+            server.stop()
+            return make_transport(sock, owner)
+
+        monkeypatch.setattr(server.server, "make_transport", late)
+        with server.connect() as client:
+            client.send_request("GET", "/", *ASK)
+            client.assert_closed()
+        eventually(lambda: errors, what="the application is not told")
+    assert errors == ["the server has stopped"]
+    assert made[0].fileno() == -1
+
+
+def test_a_server_that_ends_meanwhile_closes_the_connection(
+    server: InsideServer, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The loop would be gone before this test's thread, on a machine that is busy.
+    monkeypatch.setattr("dualws_tornado.server.GRACE", TIMEOUT)
     with asking(server, site) as client:
         go(site)
         client.read_head()

@@ -33,6 +33,8 @@ WARNINGS = (
 )
 
 _ANNOUNCED = re.compile(r" on http://(\[[^\]]+\]|[^:/\s]+):(\d+)")
+#: The end of the first part of a traceback.
+_CHAINED = re.compile(r"(another exception occurred|of the following exception):\n+\Z")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ +|].*\n|\n)*(.*)")
 
 
@@ -280,7 +282,15 @@ class LiveServer:
     def check(self) -> None:
         """Fail when a traceback that nobody expected came since the last check."""
         # The rest of one that has begun comes at once.
-        eventually(lambda: all(self._tracebacks()) or not self.running, what="half a traceback")
+        eventually(
+            lambda: (
+                not self.running
+                or (
+                    all(self._tracebacks()) and not _CHAINED.search(self.stderr.text(self._checked))
+                )
+            ),
+            what="half a traceback",
+        )
         unexpected = [
             line
             for line in self._tracebacks()

@@ -1,7 +1,7 @@
 """The server: accepts connections, lets Tornado parse them, runs the application in threads.
 
 Law: everything here happens in the loop's thread, except :meth:`UpgradableWSGIHandler.run`
-(a worker thread) and :meth:`WebSocketServer.stop` (any thread).
+(a worker thread), :meth:`WebSocketServer.make_transport` and :meth:`WebSocketServer.stop` (any).
 """
 
 from __future__ import annotations

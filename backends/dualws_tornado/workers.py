@@ -1,11 +1,11 @@
 """The threads that run WSGI applications, and those parked in blocking websocket handlers.
 
-Law: two budgets. A thread starts in the HTTP budget; when its
-request becomes a blocking websocket inside the application it is *promoted* into the other
-budget, and its place serves HTTP again at once: parked sockets never starve requests. A
-handler that follows its request has a place in that budget from the answer on, and a fresh
-(bare) thread once the request is over; nothing else has to start then. Threads are daemons, so that a
-parked one never blocks the end of the process.
+Law: two budgets. A thread starts in the HTTP budget; when its request becomes a blocking
+websocket inside the application it is *promoted* into the other budget, and its place serves
+HTTP again at once: parked sockets never starve requests. A handler that follows its request has
+a place in that budget from the answer on, and a fresh, bare thread once the request is over;
+nothing else has to start then. Threads are daemons, so that a parked one never blocks the end of
+the process.
 """
 
 from __future__ import annotations

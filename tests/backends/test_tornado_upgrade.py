@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import gc
-import multiprocessing
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -201,92 +198,6 @@ def test_the_cycle_runs_in_one_thread_and_what_blocks_afterwards_in_a_fresh_one(
     *cycle, after = (thread for _, thread, _ in seen)
     assert len(set(cycle)) == 1
     assert (after not in cycle) is blocks
-
-
-def test_a_fresh_thread_is_traced_and_profiled_like_others() -> None:
-    noted: set[str] = set()
-    done = threading.Event()
-
-    def note(what: str, frame: FrameType) -> None:
-        if frame.f_code.co_name == "handler":
-            noted.add(what)
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        assert environ["dualws.upgrade"].reserve()
-        switch(environ)
-
-        def handler() -> None:
-            done.set()
-
-        environ["dualws.upgrade"].after(handler)
-        return []
-
-    before = threading.gettrace(), threading.getprofile()
-    # As tools that measure coverage, profile or debug do.
-    threading.settrace(lambda frame, event, argument: note("trace", frame))
-    threading.setprofile(lambda frame, event, argument: note("profile", frame))
-    try:
-        with running(application) as server, ask(server) as client:
-            assert client.read_head().status == 101
-            assert done.wait(TIMEOUT)
-    finally:
-        threading.settrace(before[0])  # type: ignore[arg-type]  # None is what it was
-        threading.setprofile(before[1])
-    assert noted == {"trace", "profile"}
-
-
-class Logs:
-    """Asks which thread it is in when it dies, as whatever logs does."""
-
-    def __init__(self, seen: list[threading.Thread]) -> None:
-        self.seen = seen
-
-    def __del__(self) -> None:
-        self.seen.append(threading.current_thread())
-
-
-def test_a_fresh_thread_that_was_asked_for_is_forgotten_in_the_end() -> None:
-    seen: list[threading.Thread] = []
-    variable: contextvars.ContextVar[Logs] = contextvars.ContextVar("variable")
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        assert environ["dualws.upgrade"].reserve()
-        switch(environ)
-        variable.set(Logs(seen))
-        environ["dualws.upgrade"].after(lambda: seen.append(threading.current_thread()))
-        return []
-
-    with running(application) as server, ask(server) as client:
-        assert client.read_head().status == 101
-        eventually(lambda: len(seen) == 2, what="the handler and its context have not ended")
-        eventually(
-            lambda: not set(seen) & set(threading.enumerate()), what="the thread is listed yet"
-        )
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fresh_thread_that_was_asked_for_may_fork() -> None:
-    codes: list[int | None] = []
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        assert environ["dualws.upgrade"].reserve()
-        switch(environ)
-
-        def handler() -> None:
-            threading.current_thread()
-            child = multiprocessing.get_context("fork").Process(target=int)
-            child.start()
-            child.join(TIMEOUT)
-            codes.append(child.exitcode)
-
-        environ["dualws.upgrade"].after(handler)
-        return []
-
-    with running(application) as server, ask(server) as client:
-        assert client.read_head().status == 101
-        eventually(lambda: codes, what="the child has not ended")
-    assert codes == [0]
 
 
 def test_bytes_that_came_with_the_request_come_first() -> None:

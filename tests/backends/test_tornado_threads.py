@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from types import FrameType
 
@@ -58,7 +57,6 @@ def test_it_is_forgotten_in_the_end() -> None:
     eventually(lambda: seen[0] not in threading.enumerate(), what="the thread is listed yet")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_it_may_fork() -> None:
     codes: list[int | None] = []

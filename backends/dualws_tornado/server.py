@@ -357,9 +357,11 @@ class WebSocketServer(Server):
         self.http_connections.add(connection)
         HTTP1ServerConnection(stream, self._parameters, connection).start_serving(connection)
 
-    def make_transport(self, sock: socket.socket, owner: ConnectionOwner) -> Transport:
-        """A transport that the loop is to count and to begin; from any thread."""
-        return Transport(self._runtime, sock, owner, None, self._discard_transport)
+    def make_transport(
+        self, sock: socket.socket, owner: ConnectionOwner, early: bytes | None = None
+    ) -> Transport:
+        """A transport that the loop is to count, and to begin without *early*; from any thread."""
+        return Transport(self._runtime, sock, owner, early, self._discard_transport)
 
     def adopt(
         self,
@@ -371,7 +373,7 @@ class WebSocketServer(Server):
         """The transport of a connection that has left HTTP; in the loop's thread."""
         if engine is not None:
             return self._adopt_tls(sock, owner, early, engine)
-        transport = Transport(self._runtime, sock, owner, early, self._discard_transport)
+        transport = self.make_transport(sock, owner, early)
         self.transports.add(transport)
         return transport
 
@@ -381,7 +383,7 @@ class WebSocketServer(Server):
         from dualws.tls.transport import TlsTransport
 
         outer = TlsTransport(engine, owner, self._runtime.lock(), early)
-        transport = Transport(self._runtime, sock, outer, early, self._discard_transport)
+        transport = self.make_transport(sock, outer, early)
         self.transports.add(transport)
         outer.begin(transport)
         return outer

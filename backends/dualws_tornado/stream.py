@@ -60,14 +60,16 @@ class Stream(IOStream):
     engine: Engine | None = None
     #: the client's address
     peer: Any = None
-    #: the socket is somebody's else; is not to be had any more
-    _claimed = _ended = False
+    #: the socket is somebody else's
+    _claimed = False
+    #: it is closed, and not to be had any more
+    _ended = False
     #: head of a request that the application has not seen, and when it had come
     _unseen: tuple[bytes, float] | None = None
 
     def __init__(self, sock: socket.socket, config: ServerConfig, refuse: Refuse) -> None:
         super().__init__(sock)
-        #: who ends it first: :meth:`claim`, or :meth:`close_fd`
+        #: decides who comes first: :meth:`claim`, or :meth:`close_fd`
         self._ends = threading.Lock()
         self._config = config
         self._refuse = refuse
@@ -312,9 +314,7 @@ class Stream(IOStream):
         """Close the socket, unless somebody has it."""
         with self._ends:
             self._ended = True
-        if self._claimed:
-            self.socket = None  # type: ignore[assignment]  # as Tornado does
-        else:
+        if not self._claimed:
             super().close_fd()
 
     def release(self, *, watched: bool = False) -> tuple[socket.socket, bytes]:

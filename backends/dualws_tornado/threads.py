@@ -42,6 +42,7 @@ def _forget() -> None:
     its thread takes it for the main thread, and fails at the end.
     """
     if sys.version_info < (3, 13):
+        # Private, and as it is in all of those versions.
         active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
         if isinstance(active.get(threading.get_ident()), threading._DummyThread):
             del active[threading.get_ident()]

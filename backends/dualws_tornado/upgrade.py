@@ -168,22 +168,25 @@ class Upgrade:
     def _adopt(
         self, channel: Channel, connection: _Connection, owner: ConnectionOwner
     ) -> TlsTransport | Transport:
-        stream = channel.detach()
-        sock, early = stream.release()
-        self._server.http_connections.discard(connection)
-        return self._server.adopt(sock, owner, early, stream.engine)
+        sock, early = self._detach(channel, connection)
+        return self._server.adopt(sock, owner, early, connection.stream.engine)
 
     def _take(self, channel: Channel, connection: _Connection) -> tuple[socket.socket, bytes]:
-        stream = channel.detach()
-        sock, early = stream.release()
-        self._server.http_connections.discard(connection)
-        if stream.engine is None:
+        sock, early = self._detach(channel, connection)
+        engine = connection.stream.engine
+        if engine is None:
             return sock, early
         from dualws.tls.socket import TlsSocket
 
-        wrapped = TlsSocket(sock, stream.engine, self.runtime.lock())
+        wrapped = TlsSocket(sock, engine, self.runtime.lock())
         # It has what is used of a socket, but is none.
         return cast("socket.socket", wrapped), early
+
+    def _detach(self, channel: Channel, connection: _Connection) -> tuple[socket.socket, bytes]:
+        taken = channel.detach().release()
+        # Tornado notices later, and nobody is to be counted twice.
+        self._server.http_connections.discard(connection)
+        return taken
 
     def _in_loop(self, act: Callable[[], T], undo: Callable[[T], object]) -> T:
         """What *act* returns, which takes the connection out of HTTP in the loop's thread.

@@ -20,10 +20,7 @@ from dualws_gevent.server import WebSocketServer
 from support.descriptors import descriptors
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
-
-HEAD = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n"
-#: An upgrade that is none of websockets: the core leaves it to the application.
-ASK = (("Host", "a"), ("Connection", "Upgrade"), ("Upgrade", "bytes"))
+from support.upgrades import ASK, HEAD
 
 
 class InsideServer:

@@ -15,9 +15,7 @@ from dualws_tornado.runtime import Runtime
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 from support.tornado_server import InsideServer, running
-
-HEAD = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n"
-ASK = (("Host", "a"), ("Connection", "Upgrade"), ("Upgrade", "bytes"))
+from support.upgrades import ASK, HEAD
 
 
 class Owner:
@@ -149,34 +147,25 @@ def test_the_answer_does_not_wait_for_the_loop(
     received(site, early + b"more and more<end>")
 
 
+def nothing(transport: Transport) -> None:
+    """Reading is paused as it began."""
+
+
+def pause_again(transport: Transport) -> None:
+    transport.resume_reading()
+    transport.pause_reading()
+
+
+@pytest.mark.parametrize("then", [nothing, pause_again])
 @pytest.mark.parametrize("early", [b"", b"early "])
-def test_who_does_not_read_yet_finds_everything_later(
-    server: InsideServer, site: Site, early: bytes
+def test_who_does_not_read_finds_everything_later(
+    server: InsideServer, site: Site, early: bytes, then: Callable[[Transport], None]
 ) -> None:
     with asking(server, site, early) as client:
         go(site)
         client.read_head()
         client.send(b"more")
-        site.adopt(server, lambda transport: None)
-        for _ in range(3):
-            server.on_loop(lambda: None)
-        assert site.owner.received == b""
-        assert site.transport is not None
-        site.transport.resume_reading()
-        received(site, early + b"more")
-
-
-@pytest.mark.parametrize("early", [b"", b"early "])
-def test_who_has_paused_again_gets_nothing(server: InsideServer, site: Site, early: bytes) -> None:
-    def pause(transport: Transport) -> None:
-        transport.resume_reading()
-        transport.pause_reading()
-
-    with asking(server, site, early) as client:
-        go(site)
-        client.read_head()
-        client.send(b"more")
-        site.adopt(server, pause)
+        site.adopt(server, then)
         for _ in range(3):
             server.on_loop(lambda: None)
         assert site.owner.received == b""

@@ -7,19 +7,18 @@ import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dualws.contract import Environ, StartResponse, Upgrade
+from support.certificates import Authority
 from support.descriptors import descriptors
 from support.raw import ConnectionEnded, RawClient
 from support.timing import TIMEOUT, eventually
 from support.tornado_server import InsideServer, running
-
-HEAD = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n"
-#: An upgrade that is none of websockets: the core leaves it to the application.
-ASK = (("Host", "a"), ("Connection", "Upgrade"), ("Upgrade", "bytes"))
+from support.upgrades import ASK, HEAD
 
 
 class Owner:
@@ -453,8 +452,9 @@ def test_the_socket_of_a_client_that_has_gone_cannot_be_taken() -> None:
         eventually(lambda: errors, what="the application is told")
 
 
+@pytest.mark.parametrize("how", ["switch", "take_socket"])
 def test_a_loop_that_answers_too_late_leaves_no_connection_behind(
-    monkeypatch: pytest.MonkeyPatch,
+    how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("dualws_tornado.upgrade._PATIENCE", 0.05)
     go_on = threading.Event()
@@ -466,13 +466,21 @@ def test_a_loop_that_answers_too_late_leaves_no_connection_behind(
         server.server.runtime.call_soon(lambda: (blocked.set(), go_on.wait(TIMEOUT)))
         assert blocked.wait(TIMEOUT)
         try:
-            upgrade.take_socket()
+            upgrade.switch(HEAD, Owner()) if how == "switch" else upgrade.take_socket()
         except ConnectionError as error:
             outcomes.append(str(error))
         go_on.set()
         return []
 
-    with running(application) as server, ask(server) as client:
+    settings = {}
+    if how == "switch":  # which waits for the loop with TLS only
+        authority = Authority(tmp_path)
+        certificate, key = authority.issue("server", "/CN=localhost", "DNS:localhost")
+        settings = {"certfile": str(certificate), "keyfile": str(key)}
+    with running(application, **settings) as server, server.connect() as client:
+        if settings:
+            client.sock = authority.client().wrap_socket(client.sock, server_hostname="localhost")
+        client.send_request("GET", "/", *ASK)
         client.assert_closed()
         assert outcomes == ["the server has stopped"]
         books = server.server

@@ -12,9 +12,7 @@ from dualws.contract import Environ, StartResponse, Transport, Upgrade
 from support.raw import RawClient
 from support.timing import TIMEOUT, eventually
 from support.tornado_server import InsideServer, running
-
-HEAD = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n"
-ASK = (("Host", "a"), ("Connection", "Upgrade"), ("Upgrade", "bytes"))
+from support.upgrades import ASK, HEAD
 
 
 class Owner:

@@ -33,7 +33,7 @@ WARNINGS = (
 )
 
 _ANNOUNCED = re.compile(r" on http://(\[[^\]]+\]|[^:/\s]+):(\d+)")
-#: The end of the first part of a traceback.
+#: What stands between a traceback and the one that it belongs to.
 _CHAINED = re.compile(r"(another exception occurred|of the following exception):\n+\Z")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ +|].*\n|\n)*(.*)")
 
@@ -279,18 +279,14 @@ class LiveServer:
     def _tracebacks(self) -> list[str]:
         return _TRACEBACK.findall(self.stderr.text(self._checked))
 
+    def _whole(self) -> bool:
+        """No traceback has only begun."""
+        return all(self._tracebacks()) and not _CHAINED.search(self.stderr.text(self._checked))
+
     def check(self) -> None:
         """Fail when a traceback that nobody expected came since the last check."""
         # The rest of one that has begun comes at once.
-        eventually(
-            lambda: (
-                not self.running
-                or (
-                    all(self._tracebacks()) and not _CHAINED.search(self.stderr.text(self._checked))
-                )
-            ),
-            what="half a traceback",
-        )
+        eventually(lambda: self._whole() or not self.running, what="half a traceback")
         unexpected = [
             line
             for line in self._tracebacks()

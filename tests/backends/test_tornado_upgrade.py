@@ -404,10 +404,19 @@ def test_stopping_closes_what_has_left_http() -> None:
 def test_a_socket_that_is_taken_is_the_applications() -> None:
     """Not a byte is sent, early bytes are handed over, and nothing of Tornado's is kept."""
     taken = threading.Event()
+    left: list[int] = []
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         upgrade: Upgrade = environ["dualws.upgrade"]
+        books = environ["wsgi.server"]
+        runtime = books.runtime
+        call_soon = runtime.call_soon
+        # In the same turn of the loop, before Tornado notices.
+        runtime.call_soon = lambda function: call_soon(
+            lambda: (function(), left.append(len(books.http_connections)))
+        )
         sock, early = upgrade.take_socket()
+        runtime.call_soon = call_soon
         for again in (upgrade.take_socket, lambda: switch(environ)):
             with pytest.raises(RuntimeError, match="left HTTP"):
                 again()
@@ -421,6 +430,7 @@ def test_a_socket_that_is_taken_is_the_applications() -> None:
     with running(application) as server, ask(server, early=b"early ") as client:
         assert taken.wait(TIMEOUT)
         assert not server.on_loop(lambda: server.server.http_connections)
+        assert left == [0]
         client.send(b"late")
         assert client.read(10) == b"early late"
         client.assert_closed()

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,9 @@ from django.core import checks as django_checks
 
 from dualws import checks, pubsub
 from dualws.checks import publishers
+from support.program import python
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "checks.md"
 
 POSTGRESQL = "django.db.backends.postgresql"
 MYSQL = "django.db.backends.mysql"
@@ -175,8 +179,21 @@ def test_all_of_them_are_registered_and_documented() -> None:
     errors = [f"E{number:03}" for number in range(1, 6)]
     warnings = [f"W{number:03}" for number in range(1, 7)]
     assert re.findall(r"(?m)^[A-Z]\d{3}\b", checks.__doc__) == errors + warnings
+    rows = re.findall(r"(?m)^\| `dualws\.(\w+)` \|", GUIDE.read_text())
+    assert rows == errors + warnings
     source = inspect.getsource(checks)
     assert set(re.findall(r'"dualws\.([A-Z]\d{3})"', source)) == {*errors, *warnings}
+
+
+def test_the_guide_shows_what_django_prints(tmp_path: Path) -> None:
+    page = GUIDE.read_text()
+    (settings,) = re.findall(r"(?ms)^```python\n# guide_settings\.py\n(.*?)^```", page)
+    (shown,) = re.findall(r"(?ms)^```text\n(.*?)^```", page)
+    (tmp_path / "guide_settings.py").write_text(settings)
+    words = "-m", "django", "check", "--settings", "guide_settings", "--pythonpath", "."
+    printed = python(tmp_path, *words)
+    assert printed.returncode == 1
+    assert " ".join(shown.split()) in " ".join(printed.stderr.split())
 
 
 def test_a_backend_whose_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
